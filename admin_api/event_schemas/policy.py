@@ -17,20 +17,34 @@ CIDR = Field(examples=["198.51.100.0/24"])
 VERSION = Field(description="Of the policy.", examples=[13])
 
 
-@event(ApiEvent.BLOCK_ADDED)
-class BlockAdded(EventFields):
+class BlockEvent(EventFields):
     id: str = BLOCK
     cidr: str = CIDR
-    reason: str = Field(examples=["Brute force"])
     by: str = BY
+
+
+class BlockBatchEvent(EventFields):
+    changes: int = Field(examples=[3])
+
+
+class PolicyEvent(EventFields):
+    version: int = VERSION
+    by: str = BY
+
+
+class WebhookEvent(EventFields):
+    webhook: str = Field(description="Its id.", examples=["0193c5e0-0000-7000-8000-000000000000"])
+
+
+@event(ApiEvent.BLOCK_ADDED)
+class BlockAdded(BlockEvent):
+    reason: str = Field(examples=["Brute force"])
     sessions_cut: int = CUT
 
 
 @event(ApiEvent.BLOCK_REMOVED)
-class BlockRemoved(EventFields):
-    id: str = BLOCK
-    cidr: str = CIDR
-    by: str = BY
+class BlockRemoved(BlockEvent):
+    pass
 
 
 @event(ApiEvent.BLOCK_EXPIRED)
@@ -47,29 +61,24 @@ class BlocksImported(EventFields):
     sessions_cut: int = CUT
 
 
-@event(ApiEvent.BLOCK_CHANGES_NOT_STORED)
-class BlockChangesNotStored(EventFields):
-    changes: int = Field(examples=[3])
+@event(ApiEvent.BLOCK_CHANGES_LOST)
+class BlockChangesLost(BlockBatchEvent):
     networks: list[str] = Field(description="The first of them.", examples=[["198.51.100.0/24"]])
+
+
+@event(ApiEvent.BLOCK_CHANGES_NOT_STORED)
+class BlockChangesNotStored(BlockChangesLost):
     error: str = Field(examples=["database is locked"])
 
 
 @event(ApiEvent.BLOCK_CHANGES_STORED)
-class BlockChangesStored(EventFields):
-    changes: int = Field(examples=[3])
-
-
-@event(ApiEvent.BLOCK_CHANGES_LOST)
-class BlockChangesLost(EventFields):
-    changes: int = Field(examples=[3])
-    networks: list[str] = Field(description="The first of them.", examples=[["198.51.100.0/24"]])
+class BlockChangesStored(BlockBatchEvent):
+    pass
 
 
 @event(ApiEvent.POLICY_LOADED)
-class PolicyLoaded(EventFields):
-    version: int = VERSION
+class PolicyLoaded(PolicyEvent):
     rules: int = Field(examples=[120])
-    by: str = BY
     sessions_cut: int = CUT
 
 
@@ -79,9 +88,7 @@ class PolicyRefused(EventFields):
 
 
 @event(ApiEvent.POLICY_APPLIED)
-class PolicyApplied(EventFields):
-    version: int = VERSION
-    by: str = BY
+class PolicyApplied(PolicyEvent):
     sessions_cut: int = CUT
     confirm_by: datetime | None = Field(
         description="When it is rolled back unless confirmed.", examples=["2030-01-01T12:10:00Z"]
@@ -89,16 +96,13 @@ class PolicyApplied(EventFields):
 
 
 @event(ApiEvent.POLICY_CONFIRMED)
-class PolicyConfirmed(EventFields):
-    version: int = VERSION
-    by: str = BY
+class PolicyConfirmed(PolicyEvent):
+    pass
 
 
 @event(ApiEvent.POLICY_ROLLED_BACK)
-class PolicyRolledBack(EventFields):
-    version: int = VERSION
+class PolicyRolledBack(PolicyEvent):
     to: int = Field(description="The earlier version that is in force again.", examples=[12])
-    by: str = BY
 
 
 @event(ApiEvent.POLICY_ROLLBACK_FAILED)
@@ -126,22 +130,19 @@ class ScheduleChanged(EventFields):
 
 
 @event(ApiEvent.WEBHOOK_DELIVERY_DEAD)
-class WebhookDeliveryDead(EventFields):
-    webhook: str = Field(description="Its id.", examples=["0193c5e0-0000-7000-8000-000000000000"])
+class WebhookDeliveryDead(WebhookEvent):
     delivery: str = Field(description="Its id.", examples=["0193c5e0-0000-7000-8000-000000000001"])
     event: str = Field(description="The kind of the event that was not delivered.", examples=["block_added"])
     error: str = Field(description="Of the last attempt.", examples=["answered 500"])
 
 
 @event(ApiEvent.WEBHOOK_DISABLED)
-class WebhookDisabled(EventFields):
-    webhook: str = Field(description="Its id.", examples=["0193c5e0-0000-7000-8000-000000000000"])
+class WebhookDisabled(WebhookEvent):
     reason: str = Field(examples=["the receiver answered 410 (Gone)"])
 
 
 @event(ApiEvent.WEBHOOK_QUEUE_FULL)
-class WebhookQueueFull(EventFields):
-    webhook: str = Field(description="Its id.", examples=["0193c5e0-0000-7000-8000-000000000000"])
+class WebhookQueueFull(WebhookEvent):
     dropped: int = Field(description="Events that are not delivered.", examples=[12])
 
 

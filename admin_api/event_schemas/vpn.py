@@ -15,25 +15,25 @@ class SessionEvent(EventFields):
     address: str | None = Field(description="The client's address. Null: it has no channel.", examples=["198.51.100.7"])
 
 
-@event(VpnEvent.LOGIN_ACCEPTED)
-class LoginAccepted(EventFields):
+class ClientEvent(EventFields):
     user: str = Field(examples=["alice"])
     address: str = Field(examples=["198.51.100.7"])
+
+
+@event(VpnEvent.LOGIN_ACCEPTED)
+class LoginAccepted(ClientEvent):
     user_agent: str = Field(examples=["Open AnyConnect VPN Agent v9.01"])
 
 
 @event(VpnEvent.LOGIN_REFUSED)
-class LoginRefused(EventFields):
+class LoginRefused(ClientEvent):
     user: str = Field(description="As the client spelt it.", examples=["alice"])
-    address: str = Field(examples=["198.51.100.7"])
     reason: str = Field(examples=["credentials"])
     final: bool = Field(description="False: the client may try again in the same dialogue.", examples=[False])
 
 
 @event(VpnEvent.TUNNEL_REFUSED)
-class TunnelRefused(EventFields):
-    user: str = Field(examples=["alice"])
-    address: str = Field(examples=["198.51.100.7"])
+class TunnelRefused(ClientEvent):
     reason: str = Field(examples=["too_many_clients"])
 
 
@@ -101,8 +101,7 @@ class TunLost(EventFields):
 
 
 @event(VpnEvent.TUN_FAILING)
-class TunFailing(EventFields):
-    device: str = Field(examples=["ocs0"])
+class TunFailing(TunLost):
     worker: int = Field(examples=[0])
     error: str = Field(description="Empty once reads work again.", examples=["Input/output error"])
 
