@@ -30,7 +30,8 @@ OPTIONS = {
     "radius": {"", "config", "groupconfig", "nas-identifier", "default_realm"},
 }
 PAM_SERVICE = "ocserv"
-KEYTAB = "/etc/krb5.keytab"  # of the system, which ocserv uses without a name
+KRB5_CONF = Path("/etc/krb5.conf")
+KEYTAB = "/etc/krb5.keytab"  # of the system, if KRB5_CONF names no other; ocserv uses it without a name
 
 
 def assemble_methods(target: Target) -> None:
@@ -89,9 +90,26 @@ def _read_pam(target: Target, entry: Entry, options: Mapping[str, str]) -> None:
         target.refuse(entry, f"gid-min: {smallest!r} is not a number")
 
 
+def _system_keytab(target: Target) -> str:
+    """``default_keytab_name`` of ``[libdefaults]`` (krb5.conf(5)), if it is a file, or what libkrb5 uses without it."""
+    try:
+        lines = target.around.look_into(KRB5_CONF).decode(errors="replace").splitlines()
+    except OSError:
+        return KEYTAB
+    section = ""
+    for line in lines:
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not equals and name.startswith("["):
+            section = name
+        elif equals and (section, name) == ("[libdefaults]", "default_keytab_name"):
+            path = value.removeprefix("FILE:")
+            return path if path.startswith("/") else KEYTAB
+    return KEYTAB
+
+
 def _read_gssapi(target: Target, entry: Entry, options: Mapping[str, str]) -> None:
     """A principal of the keytab's realm is the user of its name, as by ocserv's ``require-local-user-map``."""
-    named = options.get("keytab") or options.get("") or KEYTAB
+    named = options.get("keytab") or options.get("") or _system_keytab(target)
     target.set("auth.gssapi.keytab", target.file(entry, named), entry)
     age = options.get("tgt-freshness-time", "0")
     if age.isascii() and age.isdigit() and int(age) <= MAX_AGE:

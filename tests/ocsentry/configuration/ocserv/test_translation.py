@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ocsentry.configuration.model import ConfigError
+from ocsentry.configuration.ocserv import methods
 from ocsentry.configuration.ocserv.loading import load_ocserv, state_folder, write_state
 from ocsentry.configuration.ocserv.target import Outcome
 from sentry_engine import Engine, Policy
@@ -409,3 +410,22 @@ def test_lines_go_to_syslog_where_they_might_be_lost(write, tmp_path, monkeypatc
     if journal:
         monkeypatch.setenv("JOURNAL_STREAM", "8:1234")
     assert load_ocserv(write(given), tmp_path / "state").config.values.log.syslog == facility
+
+
+@pytest.mark.parametrize(
+    ("conf", "keytab"),
+    [
+        ("[libdefaults]\n default_keytab_name = FILE:/etc/our keytab\n", "/etc/our keytab"),
+        ("[libdefaults]\ndefault_keytab_name=/etc/first\ndefault_keytab_name=/etc/second\n", "/etc/first"),
+        ("[realms]\ndefault_keytab_name = /etc/other\n", "/etc/krb5.keytab"),
+        ("[libdefaults]\n# default_keytab_name = /etc/other\ndefault_keytab_name = DIR:/etc/x\n", "/etc/krb5.keytab"),
+        ("\udcff[libdefaults]", "/etc/krb5.keytab"),
+        (None, "/etc/krb5.keytab"),
+    ],
+)
+def test_without_a_name_the_keytab_is_the_system_s(translated, tmp_path, monkeypatch, conf, keytab):
+    monkeypatch.setattr(methods, "KRB5_CONF", tmp_path / "krb5.conf")
+    if conf is not None:
+        (tmp_path / "krb5.conf").write_bytes(conf.encode(errors="surrogateescape"))
+    found = translated({"auth": "gssapi"})
+    assert found.document["auth"]["gssapi"]["keytab"] == keytab
