@@ -208,7 +208,7 @@ def test_groups_reach_the_vpn(tmp_path):
         ("[groups.a]\nmtu = 900\nnetwork.mtu = 900", "groups.a", "given twice"),
         ("[groups.a]\nprofile = 'none.xml'", "groups.a.profile", "cannot be read"),
         ("[vpn]\nprofile = 'ocsentry.toml'", "vpn.profile", "not an XML document"),
-        ("[groups.a]\nexpires_at = '2030-01-01'", "groups.a.expires_at", "timezone"),
+        ("[groups.a]\nexpires_at = '2030-01-01'", "groups.a.expires_at", "with its zone"),
         ("[groups.a]\nschedule = [{days = ['monday']}]", "groups.a.schedule.days", "mon"),
         ("[groups.a]\nipv4_pool = '192.168.99.128/25'", "(whole file)", "overlaps with 192.168.99.0/24 of vpn.network"),
         (
