@@ -72,6 +72,8 @@ class FleetLab:
         gateway.ip(f"addr add {_own_address(len(self.sites))}/32 dev lo")
         site = Site(gateway, self._network.programs)
         self.sites.append(site)
+        self._hosts = self._folder / f"hosts-{len(self.sites)}"  # never written again: clients read it
+        self._hosts.write_text("".join(f"{_own_address(number)} {FLEET_NAME}\n" for number in range(len(self.sites))))
         more = {
             "store": {"url": self._url},
             "fleet": {"name": name, "secret_file": "fleet.secret", "dead_after": 10},
@@ -99,9 +101,7 @@ class FleetLab:
 
     def connect_by_name(self, node: Server, host: Host, *arguments: str, **more: Any) -> OpenConnect:
         """Start a client of ``node`` that is given ``FLEET_NAME``: it takes the first address that answers."""
-        hosts = self._folder / "hosts"
-        hosts.write_text("".join(f"{_own_address(number)} {FLEET_NAME}\n" for number in range(len(self.sites))))
-        return node.connect(host, *arguments, server=FLEET_NAME, hosts=hosts, **more)
+        return node.connect(host, *arguments, server=FLEET_NAME, hosts=self._hosts, **more)
 
 
 def _own_address(number: int) -> str:

@@ -96,6 +96,7 @@ class CloseReason(StrEnum):
     REPLACED = "replaced"  # a newer login of the same user took its place
     SHUTDOWN = "shutdown"
     CRASHED = "crashed"  # found open at start; the process before never closed it
+    NODE_LOST = "node_lost"  # found open by another node of the fleet: its own is silent, its cookie has ended
     FAILED = "failed"  # the tunnel could not be set up
     EXPIRED = "expired"  # the account or its group has expired
     SCHEDULE = "schedule"  # outside the hours of the user or group

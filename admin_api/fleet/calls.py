@@ -103,7 +103,7 @@ class Calls:
         connection = self._idle.pop() if self._idle else await self._connect()
         try:
             cursor = await connection.execute(statement, values)
-            rows = await cursor.fetchall()
+            rows = await cursor.fetchall() if cursor.description else []
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             await connection.close()
             raise UnknownAnswerError(" ".join(str(error).split())) from error

@@ -15,7 +15,16 @@ from vpn_frontend.ports import SESSION_ROW, CloseReason, OpenRecord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from admin_api.fleet.calls import Calls
     from admin_api.store.database import Store
+
+
+# The rows of a silent node stay in fleet.sessions: it may be cut off and carry them.
+END_UNHEARD = """
+UPDATE sessions r SET ended_at = r.seen_at, end_reason = %s FROM fleet.sessions s
+WHERE r.id = encode(s.id, 'hex') AND r.ended_at IS NULL AND NOT s.void
+  AND s.lost_at + make_interval(secs => s.cookie_timeout) < clock_timestamp()
+  AND fleet.is_current_v1(s.node, s.epoch) AND fleet.is_lost_v1(s.node, s.epoch, make_interval(secs => %s))"""
 
 
 async def take_record(store: Store, session_id: str) -> tuple[OpenRecord | None, Counters]:
@@ -51,3 +60,12 @@ async def end_records(store: Store, session_ids: Sequence[str]) -> None:
     )
     async with store.connected(writes=True) as connection:
         await connection.execute(ending)
+
+
+async def end_unheard_records(calls: Calls, dead_after: float) -> None:
+    """End the rows of sessions whose node is silent, once no cookie of theirs opens them elsewhere.
+
+    The node may be cut off and carry them still: what it writes on its return opens them again. Raises
+    ``FleetSilentError`` or ``psycopg.DatabaseError``.
+    """
+    await calls.call(END_UNHEARD, (CloseReason.NODE_LOST.value, dead_after))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from admin_api.fleet.admission import FleetAdmission
 from admin_api.fleet.calls import Calls
 from admin_api.fleet.errands import Errands
-from admin_api.fleet.journal import end_records, take_record
+from admin_api.fleet.journal import end_records, end_unheard_records, take_record
 from admin_api.fleet.keys import make_ring, renew_ring
 from admin_api.fleet.lease import lease_clock
 from vpn_frontend.ports import VpnEvent
@@ -171,6 +171,7 @@ class FleetSessions:
             try:
                 ended = await self.calls.call(SWEEP, (self._membership.settings.dead_after,))
                 await end_records(self._store, [unpack_id(row[0]) for row in ended])
+                await end_unheard_records(self.calls, self._membership.settings.dead_after)
                 short = {row[0] for row in await self.calls.call(SHORT, (2 * SWEEP_INTERVAL,))}
                 if short and self._entrance is not None:
                     self._entrance.hand_back_reserve(short)

@@ -20,6 +20,7 @@ REASONS = {
     "user_disconnect": "user disconnected",
     "logout": "user disconnected",
     "connection_lost": "DPD timeout",
+    "node_lost": "DPD timeout",
     "idle_timeout": "idle timeout",
     "session_timeout": "session timeout",
     "failed": "unspecified error",

@@ -26,6 +26,7 @@ TERMINATE_CAUSES = {  # RFC 2866 5.10
     CloseReason.USER_DISCONNECT: 1,
     CloseReason.LOGOUT: 1,
     CloseReason.CONNECTION_LOST: 2,  # Lost Carrier
+    CloseReason.NODE_LOST: 2,
     CloseReason.IDLE_TIMEOUT: 4,
     CloseReason.SESSION_TIMEOUT: 5,
     CloseReason.KILLED: 6,  # Admin Reset

@@ -13,14 +13,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from admin_api.store.json_rows import format_time, render_rows, unpack_rows
 from admin_api.store.tables import SessionRecord
 from sentry_engine.addresses import show_address
-from vpn_frontend.ports import NO_TRANSPORT
+from vpn_frontend.ports import NO_TRANSPORT, CloseReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import ColumnElement, Executable, Table
 
-    from vpn_frontend.ports import CloseReason, JournalEntry, SessionView
+    from vpn_frontend.ports import JournalEntry, SessionView
 
 DTLS = "dtls"  # the transport of a session whose client has sent packets over DTLS
 TABLE = cast("Table", SessionRecord.__table__)
@@ -93,7 +93,7 @@ def insert_or_end(dialect: str) -> Executable:
     return insert.on_conflict_do_update(
         index_elements=[TABLE.c.id],
         set_={name: _newest(name, new[name]) for name in (*CHANGING, *ENDING)},
-        where=TABLE.c.ended_at.is_(None) & new.ended_at.is_not(None),
+        where=_is_open() & new.ended_at.is_not(None),
     )
 
 
@@ -103,13 +103,18 @@ def update_open(dialect: str) -> Executable:
     rows = unpack_rows(TABLE, COLUMNS, dialect)
     return (
         update(TABLE)
-        .where(TABLE.c.id == rows.c.id, TABLE.c.ended_at.is_(None))
+        .where(TABLE.c.id == rows.c.id, _is_open())
         .values(
             {name: _newest(name, rows.c[name]) for name in CHANGING}
-            | {"resumption": func.coalesce(rows.c.resumption, TABLE.c.resumption)}
+            | {"resumption": func.coalesce(rows.c.resumption, TABLE.c.resumption), "ended_at": None, "end_reason": None}
         )
         .execution_options(synchronize_session=False)
     )
+
+
+def _is_open() -> ColumnElement[bool]:
+    """Another node may have ended it because this one was not heard. This one knows better."""
+    return TABLE.c.ended_at.is_(None) | (TABLE.c.end_reason == CloseReason.NODE_LOST.value)
 
 
 def _newest(name: str, new: ColumnElement[Any]) -> ColumnElement[Any]:

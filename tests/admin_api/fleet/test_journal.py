@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows of sessions whose node is silent: another node ends them, and what their own node writes later counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from admin_api.fleet.journal import end_unheard_records
+from admin_api.store import Store
+from tests.admin_api.fleet.crowd import make_entry, nodes_of
+from vpn_frontend.gateway.interface import Counters
+from vpn_frontend.ports import CloseReason, JournalEntry, Stage
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_a_dead_nodes_sessions_end_after_their_cookies_and_its_own_word_counts_later(
+    make_node, fleet_url, ask, view
+):
+    store = await Store.open(fleet_url, serving=True, node="n0")
+    rows = "SELECT end_reason, ended_at IS NOT NULL AND ended_at = seen_at, rx_bytes FROM sessions"
+    try:
+        async with nodes_of(make_node, fleet_url, 2) as (dead, other):
+            entry = make_entry("alice")
+            await dead.admit(entry)
+
+            def entry_of(stage, received, *more):
+                return JournalEntry(stage, view(entry.session, counters=Counters(rx_bytes=received)), *more)
+
+            await store.record([entry_of(Stage.OPENED, 0)])
+            await store.record([entry_of(Stage.SEEN, 5)])
+            await end_unheard_records(other.calls, 10.0)
+            ask("UPDATE fleet.sessions SET lost_at = clock_timestamp() - interval '301 s'")
+            await end_unheard_records(other.calls, 10.0)
+            assert ask(rows) == [(None, False, 5)], "its node is heard"
+
+            await dead.membership.stop()
+            ask("UPDATE fleet.nodes SET state = 'active'")
+            silent = "UPDATE fleet.beats SET seen_at = clock_timestamp() - interval '20 s' WHERE node = :node"
+            ask(silent, node=dead.id)
+            ask("UPDATE fleet.uptime SET since = clock_timestamp() - interval '1 h'")
+            ask("UPDATE fleet.sessions SET lost_at = clock_timestamp() - interval '200 s'")
+            await end_unheard_records(other.calls, 10.0)
+            assert ask(rows) == [(None, False, 5)], "its cookie opens it"
+            ask("UPDATE fleet.sessions SET lost_at = clock_timestamp() - interval '301 s'")
+            await end_unheard_records(other.calls, 10.0)
+            await end_unheard_records(other.calls, 10.0)
+            assert ask(rows) == [("node_lost", True, 5)]
+
+            await store.record([entry_of(Stage.SEEN, 7)])
+            assert ask(rows) == [(None, False, 7)], "it was cut off, and has carried it all the time"
+            await end_unheard_records(other.calls, 10.0)
+            await store.record([entry_of(Stage.CLOSED, 9, CloseReason.LOGOUT)])
+            await store.record([entry_of(Stage.SEEN, 7)])
+            assert ask(rows) == [("logout", True, 9)]
+    finally:
+        await store.close()
