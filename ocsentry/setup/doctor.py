@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocsentry.setup.checks import certificate, files, host, kerberos, network, policy
+from ocsentry.setup.checks import certificate, files, fleet, host, kerberos, network, policy
 from ocsentry.setup.checks.result import CheckResult
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ CHECKS: tuple[Check, ...] = (
     files.check_access,
     policy.check_kernel_filter,
     files.check_database,
+    fleet.check_fleet,
 )
 
 # Of these a failure keeps the server from its start.
