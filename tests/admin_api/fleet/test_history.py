@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Three nodes, many clients, one limit: what they saw is checked as a history. Each control must be caught by it.
 
-OCSENTRY_FLEET_OPERATIONS: admissions. OCSENTRY_FLEET_KILLS: of server processes of the database meanwhile.
+OCSENTRY_FLEET_OPERATIONS: admissions. OCSENTRY_FLEET_KILLS: how often the database is disturbed meanwhile.
+OCSENTRY_FLEET_NEMESES: how, in turn. kill: SIGKILL of one server process. restart: of all, then a start. hang: SIGSTOP
+of all until each node has noticed that it is cut off.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from admin_api.fleet.membership import NodeState
 from admin_api.store import Store, migrations
 from lab.services.postgresql import running_postgresql
 from tests.admin_api.fleet.crowd import LIMIT, USERS, Crowd, kill_a_backend, nodes_of
@@ -24,6 +27,7 @@ pytestmark = pytest.mark.asyncio
 
 OPERATIONS = int(os.environ.get("OCSENTRY_FLEET_OPERATIONS", "900"))
 KILLS = int(os.environ.get("OCSENTRY_FLEET_KILLS", "2"))
+NEMESES = os.environ.get("OCSENTRY_FLEET_NEMESES", "kill").split(",")
 ENOUGH = 4000  # operations after which a control that was not caught is a failure
 SOURCE = (Path(next(iter(migrations.__path__))) / "fleet" / "admission.sql").read_text()
 ADMIT = re.search(r"CREATE FUNCTION fleet\.admit_v1.*?END \$\$;", SOURCE, re.DOTALL).group()
@@ -70,7 +74,7 @@ async def test_no_user_has_more_than_the_limit_and_no_place_is_refused_wrongly(m
         await (await Store.open(server.url)).close()
         async with nodes_of(make_node, server.url) as nodes:
             crowd = Crowd(nodes, OPERATIONS)
-            nemesis = asyncio.create_task(_kill(server.url, crowd))
+            nemesis = asyncio.create_task(_disturb(server, crowd, nodes))
             await crowd.run()
             await nemesis
             for node in nodes:
@@ -91,11 +95,25 @@ async def test_no_user_has_more_than_the_limit_and_no_place_is_refused_wrongly(m
             assert connection.execute("SELECT count(*) FROM fleet.sessions WHERE NOT void").fetchone() == (0,)
 
 
-async def _kill(url, crowd):
+async def _disturb(server, crowd, nodes):
     chosen = random.Random(3)
     for number in range(KILLS):
         await crowd.until_left(OPERATIONS * (KILLS - number) // (KILLS + 1))
-        await asyncio.to_thread(kill_a_backend, url, chosen)
+        match NEMESES[number % len(NEMESES)]:
+            case "restart":
+                await asyncio.to_thread(server.kill)
+                await asyncio.to_thread(server.start)
+            case "hang":
+                server.suspend()
+                try:
+                    for node in nodes:
+                        await node.membership.wait_for(NodeState.CUT_OFF)
+                finally:
+                    server.resume()
+            case _:
+                await asyncio.to_thread(kill_a_backend, server.url, chosen)
+        for node in nodes:  # the next disturbance finds all of them again
+            await node.membership.wait_for(NodeState.MEMBER)
 
 
 @pytest.mark.parametrize("control", [WITHOUT_LOCK, ONE_STATEMENT], ids=["no lock", "lock and count in one statement"])
