@@ -6,18 +6,28 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import text
+
+from vpn_frontend.sessions.fleet.port import pack_id
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from admin_api.clock import Clock
     from admin_api.fleet.changes import Change
     from admin_api.ports import LiveSessions
-    from admin_api.store import Store
+    from admin_api.store import Store, UnitOfWork
     from sentry_engine import Engine
     from vpn_frontend.ports import UserRecord
     from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 USER, GROUP, KILL = "user", "group", "kill_user"  # kinds of changes; the key is the user's or group's
+KILL_SESSION = "kill_session"  # the key is the session's
+FIND = text("SELECT user_key FROM fleet.sessions WHERE id = :id AND NOT void AND NOT ghost")
+END = text(
+    "UPDATE fleet.sessions SET hard_end = least(hard_end, clock_timestamp()) WHERE id = :id AND NOT void AND NOT ghost"
+    " RETURNING user_key"
+)
 CHANGED = "This account was changed by the administrator."
 
 
@@ -71,18 +81,35 @@ class GroupPart:
 
 
 class KillPart:
-    """Ends the sessions of a user."""
+    """Ends the sessions of a user, or one session."""
 
     def __init__(self, sessions: LiveSessions) -> None:
         self._sessions = sessions
 
     async def apply(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            if not change.own:
+            if not change.own and change.kind == KILL_SESSION:
+                self._sessions.kill(change.key, str(change.body["text"]))
+            elif not change.own:
                 self._sessions.kill_user(change.key, str(change.body["text"]))
 
     async def compare(self, *, restored: bool) -> None:
         """Sessions that were ended elsewhere meanwhile come to light when this node asserts its own."""
+
+
+async def end_elsewhere(unit: UnitOfWork, session_id: str, words: str | None) -> str | None:
+    """End the session of another node: that node is told, and no node lets its cookie in again.
+
+    ``words``: for the client; ``None``: change nothing. Returns the user; ``None``: no node has the session.
+    """
+    try:
+        values = {"id": pack_id(session_id)}
+    except ValueError:
+        return None
+    user = await unit.scalar(FIND if words is None else END, values)
+    if user is not None and words is not None:
+        unit.changes.note(KILL_SESSION, session_id, text=words)
+    return None if user is None else str(user)
 
 
 class ReadAgain:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from admin_api.fleet.accounts import GROUP, KILL, USER, GroupPart, KillPart, ReadAgain, UserPart
+from admin_api.fleet.accounts import GROUP, KILL, KILL_SESSION, USER, GroupPart, KillPart, ReadAgain, UserPart
 from admin_api.fleet.block_rows import BLOCK, UNBLOCK, BlockPart, FleetRows
 from admin_api.fleet.changes import Changes
 from admin_api.fleet.log_trim import LogTrim
@@ -71,7 +71,7 @@ class FleetNode:
         self.changes.register(BlockPart(enforcement, store, self.rows, clock), BLOCK, UNBLOCK)
         self.changes.register(UserPart(store, sessions, engine, clock), USER)
         self.changes.register(GroupPart(store, sessions, settings), GROUP)
-        self.changes.register(KillPart(sessions), KILL)
+        self.changes.register(KillPart(sessions), KILL, KILL_SESSION)
         self._rules = RulesPart(enforcement, self._events)
         self.changes.register(self._rules, RULES)
         self.penalties = PenaltyPart(engine, store, self.membership, lift=lift, report=self.sessions.report)

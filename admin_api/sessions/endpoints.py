@@ -171,8 +171,13 @@ async def delete_session(
         bool, Query(description="Let the client come back with its cookie, for the session's disconnect_grace.")
     ] = False,
 ) -> Response | None:
-    """Disconnect a session and tell its client why, or end a login that waits. Its cookie becomes invalid."""
+    """Disconnect a session and tell its client why, or end a login that waits. Its cookie becomes invalid.
+
+    In a fleet also a session of another node, though without `keep_cookie`.
+    """
     view = services.sessions.get(session_id) or _find_waiting(services, session_id)
+    if view is None and services.fleet is not None and not keep_cookie:
+        return await _end_elsewhere(services, caller.name, session_id, reason, dry_run=dry_run)
     if view is not None and dry_run:
         return dry_run_response(1)
     if view is None or not _end(services, session_id, _text(reason), keep_cookie=keep_cookie):
@@ -180,6 +185,20 @@ async def delete_session(
     async with services.store.write() as unit:
         await unit.audit.add(caller.name, "session_killed", session_id, user=view.user, **_facts(reason))
     return None
+
+
+async def _end_elsewhere(
+    services: Services, by: str, session_id: str, reason: str, *, dry_run: bool
+) -> Response | None:
+    from admin_api.fleet.accounts import end_elsewhere  # noqa: PLC0415 - nodes of a fleet alone need it
+
+    async with services.store.write() as unit:
+        user = await end_elsewhere(unit, session_id, None if dry_run else _text(reason))
+        if user is None:
+            raise _not_found(session_id)
+        if not dry_run:
+            await unit.audit.add(by, "session_killed", session_id, user=user, **_facts(reason))
+    return dry_run_response(1) if dry_run else None
 
 
 def _find_waiting(services: Services, login_id: str) -> WaitingLogin | None:

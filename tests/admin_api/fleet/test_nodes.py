@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 
 import httpx
@@ -144,3 +145,28 @@ async def test_the_console_shows_drains_and_forgets_nodes(callers):
     await other.node.stop()
     assert "Forget n2" in (await client.get("/console/nodes", headers=cookie)).text
     assert "of 1 node<" in await press("n2/forget")
+
+
+async def test_a_session_of_another_node_is_ended_by_its_id(callers, ask, view):
+    one, other, client, _ = callers
+    session = "0123456789abcdef" * 2
+    other.sessions.add(view(session, user="alice"))
+    ask(
+        "INSERT INTO fleet.sessions (id, user_key, node, epoch, cookie_digest, source, hard_end)"
+        " SELECT decode(:id, 'hex'), 'alice', id, epoch, '', '192.0.2.1', clock_timestamp() + interval '1 hour'"
+        " FROM fleet.nodes WHERE name = 'n2'",
+        id=session,
+    )
+    path = f"/api/v1/sessions/{session}"
+    assert (await client.delete(f"{path}?dry_run=true")).json()["sessions_cut"] == 1
+    assert [seen.id for seen in other.sessions.list()] == [session]
+    assert (await client.delete(f"{path}?reason=bye")).status_code == 204
+    async with asyncio.timeout(TIMEOUT):
+        await other.node.changes.wait_for(one.store.published)
+    assert other.sessions.list() == []
+    assert other.sessions.farewells[session].endswith("bye")
+    assert ask("SELECT hard_end <= clock_timestamp() FROM fleet.sessions") == [(True,)], "its cookie opens nothing"
+    for unknown in ("f" * 32, "no-session"):
+        assert (await client.delete(f"/api/v1/sessions/{unknown}")).status_code == 404
+    audit = (await client.get("/api/v1/audit?action=session_killed")).json()["items"]
+    assert [entry["target"] for entry in audit] == [session]
