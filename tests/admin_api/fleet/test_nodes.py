@@ -126,8 +126,11 @@ async def test_a_server_without_a_fleet_says_so(server):
 
 async def test_the_console_shows_drains_and_forgets_nodes(callers):
     _, other, client, _ = callers
-    cookie = {"Cookie": f"{COOKIE}={client.headers['Authorization'].partition(' ')[2]}"}
-    form = {**cookie, "Origin": "http://127.0.0.1", "Content-Type": FORM_TYPE}
+    form = {"Origin": "http://127.0.0.1", "Content-Type": FORM_TYPE}
+    secret = f"secret={client.headers['Authorization'].partition(' ')[2]}"
+    signed_in = await client.post("/console/sign-in", headers=form, content=secret)
+    cookie = {"Cookie": f"{COOKIE}={signed_in.cookies[COOKIE]}"}
+    form |= cookie
 
     async def press(path):
         answer = await client.post(f"/console/nodes/{path}", headers=form, content="")
