@@ -17,13 +17,15 @@ SOURCES = sorted(str(path) for path in HERE.rglob("*.c"))
 CFFI_HEADERS = runpy.run_path(
     "sentry_engine/native/cffi_headers.py"
 )  # shared; run, since packages are not importable here
-# Calls in wolfSSL that tls/aes_gcm.c takes, unless the library is a FIPS module.
-WRAPPED = ["-Wl,--wrap=AES_GCM_encrypt_avx2,--wrap=AES_GCM_decrypt_avx2"]
+# Calls in wolfSSL that tls/aes_gcm.c takes, unless the library is a FIPS module or has the table of each key in use.
+KEPT = ("#define HAVE_FIPS\n", "#define WC_C_DYNAMIC_FALLBACK\n")
+WRAPPED = ["-Wl,--wrap=AES_GCM_encrypt_avx2,--wrap=AES_GCM_decrypt_avx2,--wrap=wc_AesGcmSetKey"]
 
 
 def describe() -> FFI:
     prefix = subprocess.run([HERE / "wolfssl.sh"], check=True, capture_output=True, text=True).stdout.strip()
-    fips = "#define HAVE_FIPS\n" in Path(prefix, "include/wolfssl/options.h").read_text(encoding="utf-8")
+    options = Path(prefix, "include/wolfssl/options.h").read_text(encoding="utf-8")
+    wrapped = WRAPPED if "#define GCM_TABLE_4BIT\n" in options and not any(name in options for name in KEPT) else []
     ffi = FFI()
     ffi.cdef(CFFI_HEADERS["declarations"]([HERE / "gateway.h"]))
     ffi.set_source(
@@ -34,7 +36,7 @@ def describe() -> FFI:
         include_dirs=[".", str(HERE)],
         extra_compile_args=["-isystem", f"{prefix}/include", "-D_GNU_SOURCE", "-pthread"],
         extra_objects=[f"{prefix}/lib/libwolfssl.a"],
-        extra_link_args=["-pthread", *([] if fips else WRAPPED)],
+        extra_link_args=["-pthread", *wrapped],
         libraries=["m"],
     )
     return ffi

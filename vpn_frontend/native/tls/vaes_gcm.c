@@ -2,8 +2,7 @@
  *
  * GHASH works on blocks in reverse byte order, with products that are not shifted back by one bit: the hash key carries that
  * bit instead (Gueron and Kounavis, "Intel Carry-Less Multiplication Instruction and its Usage for Computing the GCM Mode").
- * Sixteen blocks are multiplied by sixteen powers of the key and reduced once. The powers are computed for each record, some
- * 40 ns; kept, they would take 256 bytes for each direction of each channel.
+ * Sixteen blocks are multiplied by sixteen powers of the key and reduced once.
  */
 #include "tls/vaes_gcm.h"
 
@@ -16,6 +15,7 @@
 
 #define WIDE __attribute__((target("avx512f,avx512bw,avx512vl,aes,pclmul,vaes,vpclmulqdq")))
 #define INLINE static inline __attribute__((always_inline)) WIDE
+#define ONE_OF static __attribute__((noinline)) WIDE
 #define BLOCK 16
 #define VECTOR 64                   /* four blocks */
 #define STRIDE (4 * VECTOR)
@@ -27,8 +27,7 @@ struct product {
 
 struct hash {
     __m128i sum, key;
-    /* The key's powers from the 16th down to the first, then zeros: a load for N blocks starts at 16 - N. */
-    uint8_t powers[2 * STRIDE] __attribute__((aligned(VECTOR)));
+    const uint8_t *powers;          /* of the key, from the 16th down to the first: a load for N blocks starts at 16 - N */
 };
 
 INLINE __m512i all(__m128i block)
@@ -96,33 +95,33 @@ INLINE __m512i encrypt(__m512i blocks, const uint8_t *keys, const int rounds)
     return _mm512_aesenclast_epi128(blocks, all(_mm_loadu_si128((const __m128i *)(keys + rounds * BLOCK))));
 }
 
-INLINE void start_hash(struct hash *hash, __m128i key, const struct gw_gcm_text *text)
+WIDE void gw_vaes_gcm_prepare(const uint8_t *keys, int rounds, uint8_t powers[GW_VAES_GCM_POWERS])
 {
-    __m128i carry, head, second;
-    __m512i first, power, fourth, eighth;
+    __m128i key = reversed(_mm512_castsi512_si128(encrypt(_mm512_setzero_si512(), keys, rounds))), carry, second;
+    __m512i first, last, fourth, eighth;
 
-    key = reversed(key);
     carry = _mm_srai_epi32(_mm_shuffle_epi32(key, 0xd3), 31);
     carry = _mm_and_si128(carry, _mm_set_epi32((int)0xc2000000, 1, 0, 1));
     key = _mm_xor_si128(_mm_add_epi64(key, key), carry);
-    hash->key = key;
     second = multiply_one(key, key);
-    first = _mm512_castsi128_si512(second);
-    first = _mm512_inserti32x4(first, key, 1);                      /* 2, 1 */
-    power = multiply(first, all(second));                           /* 4, 3 */
-    power = _mm512_inserti64x4(power, _mm512_castsi512_si256(first), 1);
-    fourth = all(_mm512_castsi512_si128(power));
-    _mm512_store_si512(hash->powers + 3 * VECTOR, power);           /* 4, 3, 2, 1 */
-    first = multiply(power, fourth);
+    first = _mm512_inserti32x4(_mm512_castsi128_si512(second), key, 1);                                 /* 2, 1 */
+    last = _mm512_inserti64x4(multiply(first, all(second)), _mm512_castsi512_si256(first), 1);          /* 4, 3, 2, 1 */
+    fourth = all(_mm512_castsi512_si128(last));
+    first = multiply(last, fourth);                                                                     /* 8, 7, 6, 5 */
     eighth = all(_mm512_castsi512_si128(first));
-    _mm512_store_si512(hash->powers + 2 * VECTOR, first);
-    _mm512_store_si512(hash->powers + VECTOR, multiply(power, eighth));
-    _mm512_store_si512(hash->powers, multiply(first, eighth));
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++)
-        _mm512_store_si512(hash->powers + STRIDE + i * VECTOR, _mm512_setzero_si512());
-    head = _mm_maskz_loadu_epi8((__mmask16)((1u << text->head_size) - 1), text->head);
-    hash->sum = multiply_one(reversed(head), key);
+    _mm512_storeu_si512(powers, multiply(first, eighth));
+    _mm512_storeu_si512(powers + VECTOR, multiply(last, eighth));
+    _mm512_storeu_si512(powers + 2 * VECTOR, first);
+    _mm512_storeu_si512(powers + 3 * VECTOR, last);
+}
+
+INLINE void start_hash(struct hash *hash, const uint8_t *powers, const struct gw_gcm_text *text)
+{
+    __m128i head = _mm_maskz_loadu_epi8((__mmask16)((1u << text->head_size) - 1), text->head);
+
+    hash->powers = powers;
+    hash->key = _mm_loadu_si128((const __m128i *)(powers + 15 * BLOCK));
+    hash->sum = multiply_one(reversed(head), hash->key);
 }
 
 /* Of up to sixteen blocks, of which zeros follow those that are THERE, the vector I. The first, which the sum goes to, is added
@@ -230,46 +229,40 @@ INLINE void crypt_text(const struct gw_gcm_text *text, __m512i counter, const ui
         add_blocks(hash, hashed, left ? (left + BLOCK - 1) / BLOCK : 16);
 }
 
-INLINE void crypt(const struct gw_gcm_text *text, const uint8_t *keys, const int rounds, const bool seal, uint8_t *tag)
+INLINE void crypt(const struct gw_gcm_text *text, const uint8_t *keys, const int rounds, const uint8_t *powers, const bool seal,
+                  uint8_t *tag)
 {
     struct hash hash;
-    __m128i nonce = _mm_maskz_loadu_epi8(0xfff, text->nonce), lengths, sum;
-    /* Counters in the order of the processor: block 0 is for the tag, the text starts with 2 (section 7.1). */
-    __m512i counter = _mm512_add_epi32(all(reversed(nonce)), _mm512_set_epi32(0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0));
-    __m512i first, mask;
+    __m128i nonce = _mm_maskz_loadu_epi8(0xfff, text->nonce), lengths, mask;
+    /* Counters in the order of the processor: block 1 is for the tag, the text starts with 2 (section 7.1). */
+    __m512i counter = _mm512_add_epi32(all(reversed(nonce)), _mm512_set_epi32(0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 2));
 
-    /* Of the first encryption: the hash key in the first lane, the tag's mask in the second. */
-    first = _mm512_zextsi128_si512(_mm_setzero_si128());
-    first = _mm512_inserti32x4(first, _mm_insert_epi32(nonce, 1 << 24, 3), 1);
-    mask = encrypt(first, keys, rounds);
-    start_hash(&hash, _mm512_castsi512_si128(mask), text);
-    counter = _mm512_add_epi32(counter, all(_mm_set_epi32(0, 0, 0, 2)));
+    start_hash(&hash, powers, text);
+    mask = _mm512_castsi512_si128(encrypt(_mm512_castsi128_si512(_mm_insert_epi32(nonce, 1 << 24, 3)), keys, rounds));
     crypt_text(text, counter, keys, rounds, seal, &hash);
     lengths = _mm_set_epi64x((long long)text->head_size * 8, (long long)text->size * 8);
-    sum = multiply_one(_mm_xor_si128(hash.sum, lengths), hash.key);
-    _mm_storeu_si128((__m128i *)tag, _mm_xor_si128(reversed(sum), _mm512_extracti32x4_epi32(mask, 1)));
-    hash = (struct hash){ 0 };
-    __asm__ volatile("" : : "r"(&hash) : "memory");                 /* so that the key's powers are removed from the stack */
+    hash.sum = multiply_one(_mm_xor_si128(hash.sum, lengths), hash.key);
+    _mm_storeu_si128((__m128i *)tag, _mm_xor_si128(reversed(hash.sum), mask));
 }
 
-static WIDE __attribute__((noinline)) void seal_10(const struct gw_gcm_text *text, const uint8_t *keys, uint8_t *tag)
+ONE_OF void seal_10(const struct gw_gcm_text *text, const uint8_t *keys, const uint8_t *powers, uint8_t *tag)
 {
-    crypt(text, keys, 10, true, tag);
+    crypt(text, keys, 10, powers, true, tag);
 }
 
-static WIDE __attribute__((noinline)) void seal_14(const struct gw_gcm_text *text, const uint8_t *keys, uint8_t *tag)
+ONE_OF void seal_14(const struct gw_gcm_text *text, const uint8_t *keys, const uint8_t *powers, uint8_t *tag)
 {
-    crypt(text, keys, 14, true, tag);
+    crypt(text, keys, 14, powers, true, tag);
 }
 
-static WIDE __attribute__((noinline)) void open_10(const struct gw_gcm_text *text, const uint8_t *keys, uint8_t *tag)
+ONE_OF void open_10(const struct gw_gcm_text *text, const uint8_t *keys, const uint8_t *powers, uint8_t *tag)
 {
-    crypt(text, keys, 10, false, tag);
+    crypt(text, keys, 10, powers, false, tag);
 }
 
-static WIDE __attribute__((noinline)) void open_14(const struct gw_gcm_text *text, const uint8_t *keys, uint8_t *tag)
+ONE_OF void open_14(const struct gw_gcm_text *text, const uint8_t *keys, const uint8_t *powers, uint8_t *tag)
 {
-    crypt(text, keys, 14, false, tag);
+    crypt(text, keys, 14, powers, false, tag);
 }
 
 static bool supported;
@@ -293,16 +286,17 @@ bool gw_vaes_gcm_supported(void)
     return supported;
 }
 
-void gw_vaes_gcm_seal(const struct gw_gcm_text *text, const uint8_t *keys, int rounds, uint8_t tag[16])
+void gw_vaes_gcm_seal(const struct gw_gcm_text *text, const uint8_t *keys, int rounds, const uint8_t *powers, uint8_t tag[16])
 {
-    (rounds == 10 ? seal_10 : seal_14)(text, keys, tag);
+    (rounds == 10 ? seal_10 : seal_14)(text, keys, powers, tag);
 }
 
-bool gw_vaes_gcm_open(const struct gw_gcm_text *text, const uint8_t *keys, int rounds, const uint8_t tag[16])
+bool gw_vaes_gcm_open(const struct gw_gcm_text *text, const uint8_t *keys, int rounds, const uint8_t *powers,
+                      const uint8_t tag[16])
 {
     uint8_t right[BLOCK], differ = 0;
 
-    (rounds == 10 ? open_10 : open_14)(text, keys, right);
+    (rounds == 10 ? open_10 : open_14)(text, keys, powers, right);
     for (int i = 0; i < BLOCK; i++)
         differ |= right[i] ^ tag[i];
     return !differ;

@@ -17,13 +17,19 @@ struct gw_gcm_text {
     size_t head_size;               /* at most 16 */
 };
 
-/* Of this processor: whether the two functions below may be called. */
+/* Of this processor: whether the functions below may be called. */
 bool gw_vaes_gcm_supported(void);
 
-/* KEYS is the schedule for encryption, ROUNDS + 1 blocks; ROUNDS is 10 or 14. Writes the tag. */
-void gw_vaes_gcm_seal(const struct gw_gcm_text *text, const uint8_t *keys, int rounds, uint8_t tag[16]);
+/* KEYS is the schedule for encryption, ROUNDS + 1 blocks; ROUNDS is 10 or 14. Fills the first half of POWERS; the second must be
+ * there, since it is read and not used. */
+#define GW_VAES_GCM_POWERS 512
+void gw_vaes_gcm_prepare(const uint8_t *keys, int rounds, uint8_t powers[GW_VAES_GCM_POWERS]);
+
+/* Writes the tag. */
+void gw_vaes_gcm_seal(const struct gw_gcm_text *text, const uint8_t *keys, int rounds, const uint8_t *powers, uint8_t tag[16]);
 
 /* Returns whether the tag is right. If not, what is written to OUT must not be used. */
-bool gw_vaes_gcm_open(const struct gw_gcm_text *text, const uint8_t *keys, int rounds, const uint8_t tag[16]);
+bool gw_vaes_gcm_open(const struct gw_gcm_text *text, const uint8_t *keys, int rounds, const uint8_t *powers,
+                      const uint8_t tag[16]);
 
 #endif
