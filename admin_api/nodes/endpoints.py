@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/fleet`` and ``/nodes``."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from fastapi import Response, status
+from fastapi import Query, Response, status
 
 from admin_api.dependencies import ServicesOf, SettingsWrite, StatusRead
 from admin_api.fleet.node_list import NodeRow, forget_rows, read_nodes, set_state
@@ -11,6 +12,7 @@ from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_NODE_NAME
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
+from admin_api.http.sorting import sorted_page
 from admin_api.nodes.schemas import FleetView, NodeView
 from admin_api.services import Services
 
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
     from admin_api.fleet.node import FleetNode  # its module loads the driver of PostgreSQL
 
 router = resource_router("", tag="fleet")
+
+NodeOrder = Literal["name", "-name", "sessions", "-sessions", "behind", "-behind"]
+SORT_KEYS: dict[str, Callable[[NodeRow], str | float]] = {
+    "name": lambda node: node.name,
+    "sessions": lambda node: node.sessions,
+    "behind": lambda node: node.behind,
+}
 
 
 @router.get("/fleet", responses=responses(ProblemKind.NOT_FOUND))
@@ -46,12 +55,16 @@ async def get_fleet(_: StatusRead, services: ServicesOf) -> FleetView:
 
 
 @router.get("/nodes", responses=responses(ProblemKind.NOT_FOUND))
-async def list_nodes(_: StatusRead, services: ServicesOf, paging: PagingQuery) -> Page[NodeView]:
+async def list_nodes(
+    _: StatusRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    sort: Annotated[NodeOrder, Query(description="`-`: falling.")] = "name",
+) -> Page[NodeView]:
     """List the nodes of the fleet by name, those that left or are dead too. 404: this server is no node of a fleet."""
     fleet = _fleet_of(services)
     nodes = await read_nodes(services.store, fleet.settings.dead_after)
-    found = [node for node in nodes if paging.after is None or node.name > paging.after][: paging.fetch]
-    return paging.page(found, lambda node: _show(fleet, node), lambda node: node.name)
+    return sorted_page(paging, nodes, sort, SORT_KEYS, lambda node: node.name, lambda node: _show(fleet, node))
 
 
 @router.get(f"/nodes{BY_NODE_NAME}", responses=responses(ProblemKind.NOT_FOUND))

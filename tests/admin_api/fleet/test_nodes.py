@@ -63,6 +63,8 @@ async def test_the_fleet_and_its_nodes_are_shown(callers):
     assert [node["name"] for node in page["items"]] == ["n1"]
     rest = (await client.get(f"/api/v1/nodes?limit=1&cursor={page['next_cursor']}")).json()
     assert [node["name"] for node in rest["items"]] == ["n2"]
+    falling = (await client.get("/api/v1/nodes?sort=-name")).json()["items"]
+    assert [node["name"] for node in falling] == ["n2", "n1"]
     await other.node.stop()
     assert (await client.get("/api/v1/nodes/n2")).json()["state"] == "left"
     metrics = (await client.get("/metrics")).text
