@@ -3,6 +3,7 @@
 
 import importlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,12 @@ def pytest_configure() -> None:
             file = importlib.import_module(CORES[core]).__file__
             if not Path(str(file)).is_relative_to(build):
                 raise pytest.UsageError(f"{CORES[core]} is not the one in {build} but {file}")
+
+
+@pytest.fixture(autouse=True)
+def _same_umask() -> Iterator[None]:
+    """A command sets the mask of its process, which is the tests' own where a test calls it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    yield
+    os.umask(mask)

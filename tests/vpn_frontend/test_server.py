@@ -16,9 +16,10 @@ from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
 from vpn_frontend.gateway import tun
 from vpn_frontend.gateway.certificates.server_certificate import CertificateError
 from vpn_frontend.gateway.interface import Cause
+from vpn_frontend.gateway.tun import tun_device
 from vpn_frontend.ports import JournalEntry, Stage
 from vpn_frontend.protocol.cstp import disconnect_frame
-from vpn_frontend.server import VpnServer, tun_device
+from vpn_frontend.server import VpnServer
 from vpn_frontend.settings import AuthSettings, HostSettings, parse_endpoint
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents, MemoryGateway, MemoryJournal
 

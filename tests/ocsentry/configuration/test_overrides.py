@@ -36,7 +36,7 @@ def config(tmp_path):
 
 def test_every_key_that_a_reload_can_change_is_shown_and_can_be_set_to_what_it_is(config):
     shown = show_settings(config.values)
-    assert OVERRIDABLE | {"vpn.profile"} == LIVE
+    assert OVERRIDABLE | {"vpn.profile", "policy.never_block"} == LIVE, "these change in the file alone"
     merged = apply_overrides(config, {key: shown[key] for key in OVERRIDABLE})
     assert show_settings(merged.values) == shown
     assert RunningConfiguration(config).compare(merged).live == ()
@@ -69,7 +69,8 @@ def test_changes_are_what_a_reload_would_put_in_force(config):
         ("log.level", "loud", "'debug'"),
         ("admin.hosts", [1], "string"),
         ("vpn.listen", "0.0.0.0:443", "restart"),
-        ("vpn.profile", "x", "restart"),
+        ("vpn.profile", "x", "in the file alone"),
+        ("policy.never_block", [], "in the file alone"),
         ("vpn.no_such", 1, "no such key"),
         ("groups.staff", {}, "restart"),
     ],
