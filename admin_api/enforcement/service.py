@@ -87,7 +87,7 @@ class Enforcement:
         self._store = store
         self._events = events
         self._exempt_networks(never_block)
-        self._control = control or ControlWorker()
+        self.control = control or ControlWorker()
         self._trial_worker = trials or TrialWorker()
         make_trial_engine = make_trial_engine or (lambda policy: Engine(policy, never_block=self._never_block))
         self._trials = Trials(engine, sessions.list, make_trial_engine, lambda: self._never_block, self._trial_worker)
@@ -100,7 +100,7 @@ class Enforcement:
             paths,
             events=events,
             clock=clock,
-            control=self._control,
+            control=self.control,
             kernel=self._kernel,
             load=load,
             rule_files=rule_files,
@@ -109,7 +109,7 @@ class Enforcement:
         self._editor = PolicyEditor(self._state, self._trials, self._reload_deferred)
         self._blocks = BlockList(engine, store, events, clock, self._lock, block_rows or OwnRows())
         expiry = RuleExpiry(self._state)
-        self._scheduler = Scheduler(engine, sessions, store, events, clock, self._lock, self._control, expiry)
+        self._scheduler = Scheduler(engine, sessions, store, events, clock, self._lock, self.control, expiry)
         self._failure: PolicyReport | None = None
         self._deferred = False
         self._reloading: set[asyncio.Task[PolicyReport]] = set()
@@ -160,7 +160,7 @@ class Enforcement:
         await asyncio.gather(*self._reloading, return_exceptions=True)
         await self._scheduler.stop()
         await self._blocks.stop()
-        self._control.close()
+        self.control.close()
 
     @property
     def blocks(self) -> BlockList:
@@ -175,7 +175,7 @@ class Enforcement:
     async def set_never_block(self, networks: Sequence[Network]) -> None:
         """Exempt these networks instead. ``reload`` then disconnects clients that are refused without the exemption."""
         async with self._state.changing():
-            await self._control.run(self._engine.set_never_block, networks)
+            await self.control.run(self._engine.set_never_block, networks)
             self._exempt_networks(networks)
 
     def _exempt_networks(self, networks: Sequence[Network]) -> None:

@@ -74,7 +74,9 @@ class FleetNode:
         self.changes.register(KillPart(sessions), KILL, KILL_SESSION)
         self._rules = RulesPart(enforcement, self._events)
         self.changes.register(self._rules, RULES)
-        self.penalties = PenaltyPart(engine, store, self.membership, lift=lift, report=self.sessions.report)
+        self.penalties = PenaltyPart(
+            engine, store, self.membership, control=enforcement.control, lift=lift, report=self.sessions.report
+        )
         self.changes.register(self.penalties, PENALTY, FORGIVEN)
         self.penalties.start()
         self.changes.register(ReadAgain(read_settings), "settings")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from admin_api.fleet.changes import Change
     from admin_api.fleet.membership import Membership
     from admin_api.store import Store
+    from admin_api.workers import ControlWorker
     from sentry_engine import Engine, Penalty
     from vpn_frontend.settings import Network
 
@@ -46,12 +47,16 @@ class PenaltyPart:
         store: Store,
         membership: Membership,
         *,
+        control: ControlWorker,
         lift: Callable[[], Awaitable[object]],
         report: Callable[[str], None],
     ) -> None:
-        """``lift`` has the kernel's filter let forgiven sources in; ``report`` is told why nothing was published."""
+        """``control`` lists penalties, ``lift`` has the kernel's filter let forgiven sources in.
+
+        ``report`` is told why nothing was published.
+        """
         self._engine, self._store, self._membership = engine, store, membership
-        self._lift, self._report = lift, report
+        self._control, self._lift, self._report = control, lift, report
         self._known: Known = {}  # what the other nodes were told, or have told
         self._task: asyncio.Task[None] | None = None
         self.left_out = 0
@@ -66,11 +71,11 @@ class PenaltyPart:
 
     async def apply(self, changes: Sequence[Change]) -> None:
         """Take penalties over, and forgive, in the order of the changes."""
-        here = _ends(await asyncio.to_thread(self._engine.penalties))
+        here = _ends(await self._control.run(self._engine.penalties))
         for change in changes:
             if change.kind == FORGIVEN:
                 await self._forgive(change)
-                here = _ends(await asyncio.to_thread(self._engine.penalties))
+                here = _ends(await self._control.run(self._engine.penalties))
             elif not change.own:
                 self._take(change, here)
 
@@ -79,7 +84,7 @@ class PenaltyPart:
 
     async def publish(self) -> int:
         """Tell the others what has become worse. Returns how many penalties that was."""
-        penalties = await asyncio.to_thread(self._engine.penalties)
+        penalties = await self._control.run(self._engine.penalties)
         known, now = self._known, self._store.clock.monotonic()
         worse = [one for one in penalties if one.until > known.get((one.network, one.length), now) + LONGER]
         self._known = {key: end for key, end in known.items() if end > now}
