@@ -73,6 +73,8 @@ def test_account_and_group_of_today_count_at_a_return(database, lab, before):
     server = lab.serve(launcher=LAUNCHER, settings={**SETTINGS, "store": {"url": database.url}})
     alice, bob, carol = connected(lab, server, "alice", "bob", "carol")
     then = sessions(server)
+    history = "/api/v1/sessions/history"  # rows of the store: what is not in it yet, a crash loses
+    eventually(lambda: len(server.api.get(history)["items"]), lambda stored: stored == 3, "stored sessions")
     before("user disable bob", "user set carol groups=night")
     crash(server)
     for client in (alice, carol):
