@@ -67,7 +67,8 @@ async def create_block(
     created = BlockCreated.model_validate(report)
     if wait is not None and not dry_run:
         fleet = services.fleet
-        created.applied = (1, 1) if fleet is None else await fleet.wait_applied(services.store.published, timeout)
+        there = (1, 1) if fleet is None else await fleet.wait_applied(services.store.published, timeout)
+        created.applied = list(there)
     return created
 
 

@@ -82,7 +82,7 @@ class BlockCreated(View):
     sessions_cut: int = Field(description="Live sessions that were disconnected; in a dry run, that would be.")
     overridden_by: str | None = Field(description="A rule that still accepts the network's first address.")
     stored: bool = Field(description="False if the database could not be written. The block is in force all the same.")
-    applied: tuple[int, int] | None = Field(
+    applied: Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
         None,
         description="With `wait=all`: on how many nodes of the fleet it is in force, and how many are alive.",
         examples=[[3, 3]],
