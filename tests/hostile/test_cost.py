@@ -74,7 +74,7 @@ def test_no_request_costs_much_more_than_a_good_one(arena, record_property):
     login = cost(arena, lambda: log_in_and_out(arena))
     page = cost(arena, lambda: ask(arena, get(b"/", b"Connection: close")))
     requests = {**REFUSED, **{name: document(text) for name, text in DOCUMENTS.items()}}
-    # A name that nobody has costs a password's hash on purpose, of which only a few may run: not of these.
+    # A name that no user has costs a password's hash on purpose, of which only a few may run: not of these.
     costs = {name: cost(arena, lambda data=data: ask(arena, data)) for name, data in requests.items()}
     arena.end_sessions()
     dearest = sorted(costs, key=lambda name: costs[name])[-3:]

@@ -100,7 +100,7 @@ async def test_the_way_back_leads_to_no_other_site(visitor, provider, wanted):
     assert provider.left[0]["wanted"] == "/console/"
 
 
-async def test_what_goes_wrong_is_told_and_signs_nobody_in(visitor, provider):
+async def test_what_goes_wrong_is_told_and_is_no_sign_in(visitor, provider):
     refused = await visitor.get("/sign-in/provider/finish", code="c&d", state="s")
     assert (refused.status_code, "has ended" in refused.text) == (403, True)
     provider.role = None

@@ -220,7 +220,7 @@ class TestAccounts:
         assert other.read_again == ["settings"]
         assert one.read_again == [], "its own changes are in force already"
 
-    async def test_a_change_that_failed_is_published_to_nobody(self, pair, ask):
+    async def test_a_change_that_failed_is_not_published(self, pair, ask):
         one, _ = pair
 
         async def add_and_fail():

@@ -68,7 +68,7 @@ async def test_an_open_secret_a_wrong_clock_and_no_database(findings, fleet_url,
     assert found["secret"].command == f"chmod 600 {findings.secret}"
     assert found["clock"].level == "warn"
     findings.secret.unlink()
-    found = findings("postgresql+psycopg://nobody@/none?host=/nowhere")
+    found = findings("postgresql+psycopg://none@/none?host=/nowhere")
     assert "openssl rand" in found["secret"].fix
     assert found["database"].level == "fail"
     assert "cannot be asked" in found["database"].detail

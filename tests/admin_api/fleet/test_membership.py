@@ -128,7 +128,7 @@ class TestWhoIsLost:
             (True, True)
         ]
 
-    async def test_an_outage_of_the_store_makes_nobody_lost(self, make_node, ask):
+    async def test_an_outage_of_the_store_makes_no_node_lost(self, make_node, ask):
         """Negative control: without ``since`` the first node that comes back would find all others dead."""
         node = await make_node("n1")
         ask("INSERT INTO fleet.nodes (name, instance, version) VALUES ('n2', '', '')")
@@ -136,7 +136,7 @@ class TestWhoIsLost:
         await node.stop()
         ask("UPDATE fleet.beats SET seen_at = clock_timestamp() - interval '60 s'")
         ask("UPDATE fleet.uptime SET last = clock_timestamp() - interval '60 s', since = '2020-01-01'")
-        assert ask(f"SELECT fleet.is_lost_v1(2, 1, {DEAD_AFTER})") == [(False,)], "nobody has beaten yet"
+        assert ask(f"SELECT fleet.is_lost_v1(2, 1, {DEAD_AFTER})") == [(False,)], "no node has beaten yet"
         await answered(await make_node("n1"), lambda answer: True)
         assert ask(f"SELECT fleet.is_lost_v1(2, 1, {DEAD_AFTER})") == [(False,)]
         assert ask("SELECT clock_timestamp() - seen_at > interval '10 s' FROM fleet.beats WHERE node = 2") == [(True,)]
@@ -176,5 +176,5 @@ async def test_a_store_that_is_away_ends_the_lease_and_its_return_brings_it_back
             server.resume()
         returned = await node.seen.wait_for("fleet_returned")
         assert node.lease.holds(lease_clock())
-        assert returned["epoch"] == 1, "nobody has taken its place: its rows stay its own"
+        assert returned["epoch"] == 1, "no other has taken its place: its rows stay its own"
         await node.stop()
