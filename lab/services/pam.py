@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PAM services of a test's own, by pam_wrapper: nothing of the machine's `/etc/pam.d` is read or changed."""
+"""PAM services of a test's own, in a mount namespace: nothing of the machine's `/etc/pam.d` is read or changed."""
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -17,9 +16,9 @@ from lab.timeouts import TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WRAPPER = Path("/usr/lib/x86_64-linux-gnu/libpam_wrapper.so")
-MATRIX = WRAPPER.parent / "pam_wrapper" / "pam_matrix.so"  # users and passwords in a file
-MODULES = WRAPPER.parent / "security"
+LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
+MATRIX = LIBRARIES / "pam_wrapper" / "pam_matrix.so"  # users and passwords in a file
+MODULES = LIBRARIES / "security"
 PASSWORD = "correct horse battery staple"
 OATH_SECRET = "3132333435363738393031323334353637383930"  # of RFC 6238
 
@@ -27,12 +26,11 @@ OATH_SECRET = "3132333435363738393031323334353637383930"  # of RFC 6238
 class PamServices:
     """A folder of services, each with the users that ``allow`` names.
 
-    ``mounted``: the helper has the folder as its ``/etc/pam.d``, in a mount namespace, instead of pam_wrapper, whose
-    processes share some 60 names in ``/tmp`` and may take one twice.
+    The helper has the folder as its ``/etc/pam.d``. pam_wrapper could do the same without root, but its processes share
+    62 names in ``/tmp``: two may take the same one, and a killed one leaves its own behind.
     """
 
-    def __init__(self, folder: Path, *, mounted: bool = False) -> None:
-        self._mounted = mounted
+    def __init__(self, folder: Path) -> None:
         self.folder = folder / "pam.d"
         self.folder.mkdir()
         self.passwords = folder / "passdb"
@@ -66,14 +64,10 @@ class PamServices:
 
     def launch(self, connection: socket.socket, *configuration: Path) -> subprocess.Popen[bytes]:
         """The PAM helper on its end of a connection, as a service manager starts it. Closes ``connection``."""
+        helper = [sys.executable, "-I", "-m", "ocsentry.privileges.pam", str(connection.fileno()), *configuration]
+        inside = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/pam.d && exec "$@"', self.folder]
         with connection:
-            command = [sys.executable, "-I", "-m", "ocsentry.privileges.pam", str(connection.fileno()), *configuration]
-            return subprocess.Popen(
-                [*self._inside, *command],
-                pass_fds=[connection.fileno()],
-                stdin=subprocess.DEVNULL,
-                env=self.environment,
-            )
+            return subprocess.Popen([*inside, *helper], pass_fds=[connection.fileno()], stdin=subprocess.DEVNULL)
 
     @contextmanager
     def activated(self, configuration: Path) -> Iterator[Path]:
@@ -97,21 +91,3 @@ class PamServices:
                 accepting.join(TIMEOUT)
                 for helper in helpers:
                     helper.wait(TIMEOUT)  # it ends with the server
-
-    @property
-    def _inside(self) -> list[str | Path]:
-        """What runs a command with the folder as ``/etc/pam.d``."""
-        if not self._mounted:
-            return []
-        return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/pam.d && exec "$@"', self.folder]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        if self._mounted:
-            return dict(os.environ)
-        return {
-            **os.environ,
-            "LD_PRELOAD": str(WRAPPER),
-            "PAM_WRAPPER": "1",
-            "PAM_WRAPPER_SERVICE_DIR": str(self.folder),
-        }

@@ -81,7 +81,7 @@ def services(lab, tmp_path):
         folder.mkdir()
         entries = "".join(person(f"ldap{number}") for number in range(LOGINS))
         directory = opened.enter_context(directory_server.running(folder, entries, gateway))
-        modules = pam.PamServices(tmp_path, mounted=True)
+        modules = pam.PamServices(tmp_path)
         modules.write("vpn", "auth required matrix", "account required matrix")
         for number in range(LOGINS):
             modules.allow(f"pam{number}", "vpn")

@@ -47,12 +47,11 @@ class _Conversation(ctypes.Structure):
 
 
 class LibPam:
-    """The library. Symbols are looked up in the global scope, so that a preloaded wrapper of tests is found."""
+    """The functions of the library."""
 
     def __init__(self) -> None:
         """Raises ``OSError`` where libpam is not installed."""
-        ctypes.CDLL("libpam.so.0", ctypes.RTLD_GLOBAL)
-        library = ctypes.CDLL(None)
+        library = ctypes.CDLL("libpam.so.0")
         handle, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
         self.start = library.pam_start
         self.start.argtypes = (text, text, ctypes.POINTER(_Conversation), ctypes.POINTER(handle))
@@ -130,7 +129,7 @@ class PamHandle:
             answers = self._ask(batch)
             if answers is None or len(answers) != count:
                 return CONV_ERR
-            if responses:  # absent where a batch has no prompt (modules of pam_wrapper)
+            if responses:  # absent where a batch has no prompt (pam_matrix)
                 responses[0] = self._allocate(answers)
         except Exception:  # noqa: BLE001 - of the peer, or of memory
             return CONV_ERR
