@@ -64,8 +64,16 @@ class PamServices:
 
     def launch(self, connection: socket.socket, *configuration: Path) -> subprocess.Popen[bytes]:
         """The PAM helper on its end of a connection, as a service manager starts it. Closes ``connection``."""
-        helper = [sys.executable, "-I", "-m", "ocsentry.privileges.pam", str(connection.fileno()), *configuration]
-        inside = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/pam.d && exec "$@"', self.folder]
+        helper = [
+            sys.executable,
+            "-I",
+            "-m",
+            "ocsentry.privileges.pam",
+            str(connection.fileno()),
+            *map(str, configuration),
+        ]
+        mounted = 'mount --bind "$0" /etc/pam.d && exec "$@"'
+        inside = ["unshare", "--mount", "sh", "-c", mounted, str(self.folder)]
         with connection:
             return subprocess.Popen([*inside, *helper], pass_fds=[connection.fileno()], stdin=subprocess.DEVNULL)
 
