@@ -32,6 +32,7 @@ SCOPES = {  # of each lock file that reaches a build or a server
     "gssapi": ComponentScope.OPTIONAL,
     "build": ComponentScope.EXCLUDED,
 }
+UNNUMBERED = uuid.UUID(int=0)  # of a bill whose serial number is not yet derived from it
 PATCH = (
     "Leaves out the draw of a random explicit nonce per TLS and DTLS 1.2 record for AEAD ciphers. AES-GCM replaces it "
     "by its own counter (RFC 5288, section 3). See SECURITY.md."
@@ -84,10 +85,11 @@ def bill(now: datetime) -> Bom:
         for pin in pins(lock):
             components.setdefault(pin.name, package(pin, scope))  # the first lock file has the stronger scope
     found = [*components.values(), wolfssl()]
-    bom = Bom(components=found, serial_number=uuid.uuid5(uuid.NAMESPACE_OID, repr(found) + str(project["version"])))
+    bom = Bom(components=found, serial_number=UNNUMBERED)
     bom.metadata.component = itself
     bom.metadata.timestamp = now
     bom.register_dependency(itself, [each for each in found if each.scope is not ComponentScope.EXCLUDED])
+    bom.serial_number = uuid.uuid5(uuid.NAMESPACE_OID, JsonV1Dot6(bom).output_as_string())
     return bom
 
 
