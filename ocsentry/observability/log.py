@@ -7,6 +7,7 @@ pipe, a stuck journal) loses lines, which are counted and reported. It never sta
 
 from __future__ import annotations
 
+import json
 import logging
 import logging.handlers
 import queue
@@ -14,9 +15,8 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
-
-import structlog
 
 from ocsentry.observability.event_catalog import Level, LogEvent
 from ocsentry.observability.ocserv_format import render_lines
@@ -24,8 +24,6 @@ from ocsentry.observability.ocserv_format import render_lines
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
-
-    from structlog.typing import EventDict, WrappedLogger
 
     from ocsentry.observability.syslog_output import SyslogHandler
 
@@ -35,7 +33,7 @@ EVENT_LOGGER = "ocsentry"
 # Lines; about ten seconds of a busy server, at most 5 MB. Each thread that writes at the same moment may add one more.
 MAX_QUEUED_LINES = 10_000
 LEVELS = logging.getLevelNamesMapping()
-OWN_FIELDS = frozenset({"event", "level", "timestamp", "exc_info", "stack_info", "_record", "_from_structlog"})
+OWN_FIELDS = frozenset({"event", "level", "timestamp", "exc_info", "stack_info"})  # the last two are structlog's
 # A library's debug lines may hold what the log must not: SQL parameters, headers, URLs. So libraries begin at INFO, and
 # the server's own packages at the configured level. SQLAlchemy logs parameters at INFO already.
 LIBRARY_LEVELS = {
@@ -80,9 +78,8 @@ class _EventRecord(logging.LogRecord):
         self.fields = fields
 
     def as_line(self) -> dict[str, object]:
-        """The fields of every line first, so that lines are readable without a tool."""
-        line = {"timestamp": self.at.isoformat().replace("+00:00", "Z"), "level": self.level, "event": self.msg}
-        return line | {f"{name}_" if name in OWN_FIELDS else name: value for name, value in self.fields.items()}
+        own = _own_fields(self.at, self.level, self.msg)
+        return own | {f"{name}_" if name in OWN_FIELDS else name: value for name, value in self.fields.items()}
 
 
 class _BoundedQueueHandler(logging.handlers.QueueHandler):
@@ -177,51 +174,38 @@ class Log:
             self._handler.enqueue(_EventRecord(level, event, fields))
 
 
-def _shared_processors() -> list[Callable[[WrappedLogger, str, EventDict], EventDict]]:
-    return [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-    ]
+class _Formatter(logging.Formatter):
+    """Renders the fields of a line: those of an event, or of a library's record as the event ``message``."""
 
-
-class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Renders events at once: they need none of the processors that make a line of a library's record."""
+    def __init__(self, render: Callable[[dict[str, Any]], str]) -> None:
+        super().__init__()
+        self._render = render
 
     def format(self, record: logging.LogRecord) -> str:
-        if isinstance(record, _EventRecord):
-            return str(self.processors[-1](None, record.level, record.as_line()))
-        return super().format(record)
+        return self._render(record.as_line() if isinstance(record, _EventRecord) else self._library_line(record))
+
+    def _library_line(self, record: logging.LogRecord) -> dict[str, Any]:
+        at = datetime.fromtimestamp(record.created, UTC)
+        line = _own_fields(at, record.levelname.lower(), LogEvent.MESSAGE.value)
+        line |= {"message": record.getMessage(), "logger": record.name}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = record.stack_info
+        return line
+
+
+def _own_fields(at: datetime, level: str, event: str) -> dict[str, Any]:
+    """The fields of every line, which come first, so that lines are readable without a tool."""
+    return {"timestamp": at.isoformat().replace("+00:00", "Z"), "level": level, "event": event}
 
 
 def _formatter(style: LogFormat, *, colors: bool) -> logging.Formatter:
-    end: list[Any]
     if style == "json":
-        end = [structlog.processors.format_exc_info, _order_fields, structlog.processors.JSONRenderer(default=str)]
-    elif style == "ocserv":
-        end = [structlog.processors.format_exc_info, _as_ocserv]
-    else:
-        end = [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24)]
-    return _Formatter(
-        foreign_pre_chain=[*_shared_processors(), _wrap_library_record],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *end],
-    )
+        return _Formatter(partial(json.dumps, default=str))
+    if style == "ocserv":
+        return _Formatter(render_lines)
+    from structlog.dev import ConsoleRenderer  # noqa: PLC0415 - large, and for terminals only
 
-
-def _as_ocserv(_: WrappedLogger, __: str, event: EventDict) -> str:
-    return render_lines(event)
-
-
-def _order_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Put the fields of every line first, so that lines are readable without a tool."""
-    return {key: event[key] for key in ("timestamp", "level", "event") if key in event} | dict(event)
-
-
-def _wrap_library_record(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Turn a library's text into the event ``message`` with the fields ``message`` and ``logger``."""
-    record = event.get("_record")
-    event["message"], event["event"] = event["event"], LogEvent.MESSAGE.value
-    if isinstance(record, logging.LogRecord):
-        event["logger"] = record.name
-    return event
+    console = ConsoleRenderer(colors=colors, pad_event_to=24)
+    return _Formatter(lambda line: str(console(None, line["level"], line)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from base64 import b64encode
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,7 +44,8 @@ class OverloadError(Exception):
 
 
 _hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES, type=Type.ID)
-_UNKNOWN = _hasher.hash(os.urandom(32))  # of a random password, for users without a hash
+# For users without a hash: random salt and output, so that no known password has it, and the start hashes nothing.
+_UNKNOWN = "$".join((OWN_SCHEME, *(b64encode(os.urandom(size)).rstrip(b"=").decode() for size in (16, 32))))
 
 
 def hash_password(password: str) -> str:

@@ -5,10 +5,11 @@ from ipaddress import ip_address
 from types import SimpleNamespace
 
 import pytest
+from argon2.exceptions import VerifyMismatchError
 
 from lab.timeouts import TIMEOUT
 from vpn_frontend.auth import crypt_hash, password
-from vpn_frontend.auth.hash_cost import scheme_of
+from vpn_frontend.auth.hash_cost import OWN_SCHEME, scheme_of
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.password import OverloadError, PasswordChecker, PasswordMethod, hash_password, matches
 from vpn_frontend.auth.result import WRONG, Accepted, Refused
@@ -42,6 +43,14 @@ def test_an_unknown_user_costs_a_real_verification(monkeypatch):
     monkeypatch.setattr(password, "_hasher", type("Hasher", (), {"verify": lambda _, *given: verified.append(given)})())
     assert not matches(None, "secret")
     assert verified == [(password._UNKNOWN, "secret")]
+
+
+def test_the_hash_of_unknown_users_has_the_parameters_of_stored_ones():
+    """So that its check does the same work, and ends in a mismatch instead of an error."""
+    assert scheme_of(password._UNKNOWN) == scheme_of(hash_password("secret")) == OWN_SCHEME
+    assert [len(part) for part in password._UNKNOWN.split("$")] == [len(p) for p in hash_password("x").split("$")]
+    with pytest.raises(VerifyMismatchError):
+        password._hasher.verify(password._UNKNOWN, "secret")
 
 
 @pytest.mark.asyncio
