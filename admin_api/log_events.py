@@ -36,4 +36,5 @@ class ApiEvent(StrEnum):
     FLEET_CHANGES_FAILED = "fleet_changes_failed"
     FLEET_CHANGE_UNKNOWN = "fleet_change_unknown"
     FLEET_BLOCKS_TAKEN = "fleet_blocks_taken"
+    FLEET_PEER_REFUSED = "fleet_peer_refused"
     FLEET_STORE_RESTORED = "fleet_store_restored"

@@ -4,6 +4,7 @@
 host 1  eth0 ── v1 ┐ node a: lo 10.77.0.1, 10.77.100.1    a host reaches 10.77.0.1 at either node: ``move_to_node``
         n1 ─── w1  ┼ node b: lo 10.77.0.1, 10.77.100.2    moves it, as a floating address does
 ``FLEET_NAME``: a name with the second addresses of all nodes, as DNS has it
+Each node listens for its peers at its second address, port 7443; each two nodes have a link of their own.
 PostgreSQL: a Unix socket, outside all namespaces
 """
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 
 FLEET_NAME = "vpn.example"
+PEER_PORT = 7443
 
 
 @dataclass
@@ -70,19 +72,20 @@ class FleetLab:
         else:
             gateway = self._network.gateway
         gateway.ip(f"addr add {_own_address(len(self.sites))}/32 dev lo")
+        for number, earlier in enumerate(self.sites):
+            _link(number, earlier.gateway, len(self.sites), gateway)
         site = Site(gateway, self._network.programs)
         self.sites.append(site)
         self._hosts = self._folder / f"hosts-{len(self.sites)}"  # never written again: clients read it
         self._hosts.write_text("".join(f"{_own_address(number)} {FLEET_NAME}\n" for number in range(len(self.sites))))
-        more = {
-            "store": {"url": self._url},
-            "fleet": {"name": name, "secret_file": "fleet.secret", "dead_after": 10},
-            **(settings or {}),
-        }
+        own = f"{_own_address(len(self.sites) - 1)}:{PEER_PORT}"
+        node = {"name": name, "secret_file": "fleet.secret", "dead_after": 10, "peer_listen": own}
+        more = {"store": {"url": self._url}, **(settings or {})}
+        more["fleet"] = {**node, **more.get("fleet", {})}
         how: dict[str, Any] = {"settings": more, "builtin_limits": builtin_limits}
-        node = Server(site, self._folder / name, self._template, **how)  # type: ignore[arg-type]
-        self.nodes.append(node)
-        return node
+        server = Server(site, self._folder / name, self._template, **how)  # type: ignore[arg-type]
+        self.nodes.append(server)
+        return server
 
     def wire(self, host: Host) -> None:
         """Give a host a link to each further node, and a route to the own address of each."""
@@ -102,6 +105,14 @@ class FleetLab:
     def connect_by_name(self, node: Server, host: Host, *arguments: str, **more: Any) -> OpenConnect:
         """Start a client of ``node`` that is given ``FLEET_NAME``: it takes the first address that answers."""
         return node.connect(host, *arguments, server=FLEET_NAME, hosts=self._hosts, **more)
+
+
+def _link(number: int, one: Namespace, other_number: int, other: Namespace) -> None:
+    """A link between two nodes, for their second addresses."""
+    one.ip(f"link add p{other_number} type veth peer name p{number} netns {other.name}")
+    ends = ((number, one, other_number), (other_number, other, number))
+    for own, gateway, far in ends:
+        gateway.ip(f"link set p{far} up", f"route add {_own_address(far)} dev p{far} src {_own_address(own)}")
 
 
 def _own_address(number: int) -> str:

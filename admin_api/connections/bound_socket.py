@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The API's TCP socket. Apart from the server, because it is bound before the privileges are given up."""
+"""The TCP socket of the API, and of a fleet's peers: bound before the privileges are given up, so apart from both."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import Endpoint
 
 
-def bind_endpoint(endpoint: Endpoint) -> socket.socket:
-    """A socket for ``ApiServer``, bound to ``endpoint``; it listens when the server starts. Raises ``OSError``."""
+def bind_endpoint(endpoint: Endpoint, who: str = "the API") -> socket.socket:
+    """A TCP socket bound to ``endpoint``; it listens when its server starts. Raises ``OSError``, which says ``who``."""
     family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
     # asyncio sets TCP_NODELAY only on a socket with an explicit protocol; without it an answer waits 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -20,5 +20,5 @@ def bind_endpoint(endpoint: Endpoint) -> socket.socket:
         listener.bind((str(endpoint.address), endpoint.port))
     except OSError as error:
         listener.close()
-        raise OSError(error.errno, f"the API cannot listen on {endpoint}: {error.strerror}") from error
+        raise OSError(error.errno, f"{who} cannot listen on {endpoint}: {error.strerror}") from error
     return listener

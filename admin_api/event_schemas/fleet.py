@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from admin_api.event_schemas.registry import EventFields, event
@@ -52,6 +54,18 @@ class FleetBlocksTaken(EventFields):
     removed: int = Field(description="Blocks that were lifted meanwhile.", examples=[0])
     left_out: int = Field(description="Blocks for which the table of blocks is full.", examples=[0])
     sessions_cut: int = Field(description="Disconnected sessions of this node.", examples=[1])
+
+
+@event(ApiEvent.FLEET_PEER_REFUSED)
+class FleetPeerRefused(EventFields):
+    source: str = Field(description="Its address, or the URL at which another node was called.", examples=["192.0.2.7"])
+    node: str = Field(description="The name of the node, if it has shown one.", examples=["n2"])
+    reason: Literal["certificate", "malformed", "unknown_node", "old_epoch", "repeated"] = Field(
+        description="Why: no certificate of this fleet or that of another node, no message, no node of the fleet, a "
+        "node that has joined again since, a message that was taken before.",
+        examples=["certificate"],
+    )
+    earlier: int = Field(description="Of the same source and reason, not told since the last event.", examples=[0])
 
 
 @event(ApiEvent.FLEET_STORE_RESTORED)

@@ -22,6 +22,7 @@ it after each loss of the database. A server without ``[fleet]`` uses nothing of
     errands.py      ends of sessions, told until the database has heard them
     sessions.py     orders carried out, drains, lost sessions that end
     journal.py      rows of sessions that come from another node
+    peers/          nodes speak to each other: what the database orders, told at once
     keys.py         the keys of cookies, derived from the fleet's secret
 
 The SQL is in ``admin_api/store/migrations/fleet/``.

@@ -15,6 +15,7 @@ import psycopg
 
 from admin_api.fleet.calls import UnknownAnswerError
 from admin_api.fleet.lease import lease_clock
+from admin_api.fleet.peers.caller import Told
 from vpn_frontend.sessions.fleet.port import (
     AdmitStatus,
     Answer,
@@ -28,17 +29,19 @@ from vpn_frontend.sessions.fleet.port import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 
     from admin_api.fleet.calls import Calls
     from admin_api.fleet.errands import Errands
     from admin_api.fleet.lease import Identity, Lease
+    from admin_api.fleet.peers.messages import Kind
     from vpn_frontend.gateway.interface import Counters
     from vpn_frontend.ports import OpenRecord
     from vpn_frontend.sessions.fleet.port import Entry
     from vpn_frontend.sessions.sealed_cookies import KeyRing
     from vpn_frontend.settings import Address, Network
 
+    Tell = Callable[[int, Kind, str, int, float], Coroutine[object, object, Told]]
     FindRecord = Callable[[str], Awaitable[tuple[OpenRecord | None, Counters]]]
 
 ADMIT = (
@@ -61,6 +64,7 @@ IS_CONTESTED = "SELECT fleet.is_contested_v1(%s::bytea[])"
 CONTEST_PATIENCE = 4.0  # seconds: a beat until the nodes know, two for their clients, and the way back
 LET_GO_PATIENCE = 2.0  # seconds that a client waits for its former node
 LET_GO_PAUSE = 0.05  # seconds between two looks
+MOST_TOLD = 256  # messages to other nodes on their way
 FIRST_CLIENT = 2  # distance of a pool's first address for clients from its network's
 
 
@@ -79,8 +83,14 @@ class FleetAdmission:
         alone_is_allowed: bool,
         find_record: FindRecord,
         is_draining: Callable[[], bool],
+        tell: Tell | None = None,
     ) -> None:
-        """``hold``: sessions of nodes that are cut off keep their places. ``find_record`` asks the journal."""
+        """``hold``: sessions of nodes that are cut off keep their places. ``find_record`` asks the journal.
+
+        ``tell`` hurries what the other nodes have orders for; ``None``: they read them with their beats.
+        """
+        self._tell = tell
+        self._telling: set[asyncio.Task[Told]] = set()
         self._is_draining = is_draining
         self.keys = keys
         self.alone_is_allowed = alone_is_allowed
@@ -150,6 +160,8 @@ class FleetAdmission:
             self._errands.add(VOID, (me.node, me.epoch, session, entry.generation, entry.user), user=entry.user)
             raise FleetSilentError("the answer came after the lease had ended")
         holders = tuple(map(Holder, (unpack_id(one) for one in ids), nodes, generations))
+        if status == "ok":
+            self._hurry("evict", holders)
         return Answer(AdmitStatus.OK if status == "same" else AdmitStatus(status), holders)
 
     async def contest(self, holders: Sequence[Holder]) -> None:
@@ -159,6 +171,9 @@ class FleetAdmission:
         nodes, generations = [one.node for one in holders], [one.generation for one in holders]
         await self._ask(CONTEST, (me.node, me.epoch, sessions, nodes, generations))
         deadline = lease_clock() + CONTEST_PATIENCE
+        told = await asyncio.gather(*self._hurry("contest", holders))
+        if len(told) == len(holders) and all(one is Told.DONE for one in told):
+            return
         while lease_clock() < deadline:
             (row,) = await self._ask(IS_CONTESTED, (sessions,))
             if not row[0]:
@@ -185,11 +200,30 @@ class FleetAdmission:
     async def _await_let_go(self, node: int, session: bytes, generation: int) -> None:
         """Wait until the session's node has written its last counters, as long as it can be expected to."""
         deadline = lease_clock() + LET_GO_PATIENCE
+        if self._tell is not None:
+            told = await self._tell(node, "let_go", unpack_id(session), generation, LET_GO_PATIENCE)
+            if told is not Told.UNKNOWN:
+                return
         while lease_clock() < deadline:
             (row,) = await self._ask(IS_LET_GO, (node, session, generation))
             if row[0]:
                 return
             await asyncio.sleep(LET_GO_PAUSE)
+
+    def _hurry(self, kind: Kind, holders: Sequence[Holder]) -> list[asyncio.Task[Told]]:
+        """Tell the nodes of these sessions what the database has orders for. Empty: they read them with their beats."""
+        me, tell = self._lease.identity, self._tell
+        if tell is None or me is None or len(self._telling) + len(holders) > MOST_TOLD:
+            return []
+        told: list[asyncio.Task[Told]] = []
+        for one in holders:
+            if one.node != me.node:  # its own orders come from the database
+                work = tell(one.node, kind, one.session, one.generation, CONTEST_PATIENCE)
+                task = asyncio.create_task(work, name="message to another node")
+                told.append(task)
+                self._telling.add(task)
+                task.add_done_callback(self._telling.discard)
+        return told
 
     def release(self, session: str, generation: int, user: str = "") -> None:
         """As ``Fleet.release``."""

@@ -19,6 +19,7 @@ from admin_api.fleet.rules import RULES, RulesPart
 from admin_api.fleet.sessions import FleetSessions
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable
 
     from admin_api.enforcement.service import Enforcement
@@ -36,7 +37,15 @@ LOOK_AGAIN = 0.02  # seconds between two looks at what the others have applied
 class FleetNode:
     """Opened right after the store: ``start`` before anything is read from it, ``follow`` once all is in force."""
 
-    def __init__(self, url: str, settings: FleetSettings, store: Store, events: EventSink) -> None:
+    def __init__(
+        self,
+        url: str,
+        settings: FleetSettings,
+        store: Store,
+        events: EventSink,
+        listener: socket.socket | None = None,
+    ) -> None:
+        """``listener``: a bound socket for messages of the other nodes; ``None``: they reach it by the database."""
         self.settings = settings
         self.store = store
         self.membership = Membership(url, settings, events)
@@ -45,7 +54,7 @@ class FleetNode:
         self._rules: RulesPart | None = None
         self.penalties: PenaltyPart | None = None
         self.rows = FleetRows(self.membership, store.clock)
-        self.sessions = FleetSessions(url, self.membership, store, events)
+        self.sessions = FleetSessions(url, self.membership, store, events, listener)
         self.log_trim = LogTrim(self.sessions.calls, self.sessions.report)
 
     async def start(self) -> None:

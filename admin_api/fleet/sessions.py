@@ -15,14 +15,17 @@ from admin_api.fleet.errands import Errands
 from admin_api.fleet.journal import end_records, end_unheard_records, take_record
 from admin_api.fleet.keys import make_ring, renew_ring
 from admin_api.fleet.lease import lease_clock
+from admin_api.fleet.peers.service import Peers
 from vpn_frontend.ports import VpnEvent
-from vpn_frontend.sessions.fleet.port import FleetSilentError, unpack_id
+from vpn_frontend.sessions.fleet.port import FleetSilentError, pack_id, unpack_id
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable
 
     from admin_api.fleet.beats import Answer
     from admin_api.fleet.membership import Membership
+    from admin_api.fleet.peers.messages import Message
     from admin_api.store.database import Store
     from vpn_frontend.ports import EventSink
     from vpn_frontend.sessions.fleet.entrance import FleetEntrance
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
 
 ORDERS = "SELECT serial, kind, session, generation FROM fleet.open_orders_v1(%s, %s)"
 DONE = "SELECT fleet.orders_done_v1(%s, %s)"
+DONE_ONE = (
+    "UPDATE fleet.orders SET done_at = clock_timestamp()"
+    " WHERE node = %s AND session = %s AND generation = %s AND kind = %s AND done_at IS NULL"
+)
 SWEEP = "SELECT * FROM fleet.sweep_sessions_v1(make_interval(secs => %s))"
 SHORT = "SELECT pool FROM fleet.short_pools_v1(%s)"
 MOST_ORDERS = 200  # at once
@@ -44,7 +51,10 @@ WRITTEN_WAIT = 0.4  # seconds for the last counters of what was let go
 class FleetSessions:
     """Call ``start`` with the membership started, ``attach`` once the VPN serves, and ``stop`` after it has ended."""
 
-    def __init__(self, url: str, membership: Membership, store: Store, events: EventSink) -> None:
+    def __init__(
+        self, url: str, membership: Membership, store: Store, events: EventSink, listener: socket.socket | None = None
+    ) -> None:
+        """``listener``: for messages of the other nodes, see ``peers``."""
         settings = membership.settings
         self._membership = membership
         self._events = events
@@ -52,6 +62,7 @@ class FleetSessions:
         self.calls = Calls(url)
         self.errands = Errands(self.calls, self.report)
         self._keys = make_ring(settings.secret, store.clock.wall())
+        self.peers = Peers(settings, membership.lease, self.calls, events, listener, self._take_order)
         self.admission = FleetAdmission(
             self.calls,
             self.errands,
@@ -62,6 +73,7 @@ class FleetSessions:
             alone_is_allowed=settings.on_store_loss == "local",
             find_record=partial(take_record, store),
             is_draining=lambda: membership.draining,
+            tell=self.peers.caller.tell,
         )
         self._entrance: FleetEntrance | None = None
         self._settle: Callable[[float], Awaitable[None]] | None = None
@@ -70,6 +82,7 @@ class FleetSessions:
         self._contests: dict[int, asyncio.Task[None]] = {}  # by the order's serial
 
     def start(self) -> None:
+        self.peers.start()
         self._tasks = [
             asyncio.create_task(self.errands.run(), name="errands of the fleet"),
             asyncio.create_task(self._sweep(), name="sweeps of the fleet"),
@@ -83,6 +96,7 @@ class FleetSessions:
         self._membership.on_answer(self._look_for_orders)
 
     async def stop(self) -> None:
+        await self.peers.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_WAIT):
                 await self.errands.until_empty()
@@ -122,6 +136,24 @@ class FleetSessions:
                 await self.calls.call(DONE, (node, done))
         except Exception as error:  # noqa: BLE001 - any failure: the next beat tells of them again
             self.report(str(error) if isinstance(error, FleetSilentError) else repr(error))
+
+    async def _take_order(self, message: Message) -> bool:
+        """An order that another node tells, before this one has read it. Returns whether its session is closed here."""
+        entrance, settle = self._entrance, self._settle
+        if entrance is None or settle is None:
+            return False
+        if message.kind == "contest":
+            await entrance.contest(message.session, message.generation, time.monotonic())
+            await self.errands.until_empty()
+        else:
+            session = entrance.carry_out(message.kind, message.session, message.generation)
+            if session is None:
+                return False
+            await entrance.until_closed([session], CLOSE_WAIT)
+            await settle(WRITTEN_WAIT)
+        if (me := self._membership.identity) is not None:
+            self.errands.add(DONE_ONE, (me.node, pack_id(message.session), message.generation, message.kind))
+        return True
 
     def _begin_contest(self, entrance: FleetEntrance, node: int, serial: int, session: str, generation: int) -> None:
         """Beside other orders: the client has two seconds to answer."""

@@ -38,3 +38,11 @@ def fleet_metrics(fleet: FleetNode | None) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "ocsentry_fleet_penalties_left_out", "Penalties of this node that the others were not told of", left_out
     )
+    peers = fleet.sessions.peers
+    told = CounterMetricFamily("ocsentry_fleet_peer_messages", "Orders told to other nodes", labels=["result"])
+    for result, count in peers.caller.counts.items():
+        told.add_metric([result.value], count)
+    yield told
+    yield CounterMetricFamily(
+        "ocsentry_fleet_peer_refusals", "Connections and messages of peers that were refused", peers.refusals.count
+    )

@@ -198,6 +198,9 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
         "warning", "A node of a newer version has made changes of a kind that this node does not know: `change`."
     ),
     ApiEvent.FLEET_BLOCKS_TAKEN: CatalogEntry("info", "Blocks of other nodes are in force here, or gone."),
+    ApiEvent.FLEET_PEER_REFUSED: CatalogEntry(
+        "warning", "Something that is no node of this fleet, or a node's message that is not taken: `reason`."
+    ),
     ApiEvent.FLEET_STORE_RESTORED: CatalogEntry(
         "error", "The database is older than what is in force here, such as after a restore. Blocks are written again."
     ),

@@ -66,6 +66,7 @@ class Started:
     pam: PamHelper | None = None  # None: no login uses PAM
     hooks: HookHelper | None = None  # None: none is configured
     gssapi: GssapiHelper | None = None  # None: no login uses tickets
+    peer_listener: socket.socket | None = None  # for the other nodes of a fleet
     unused: tuple[str, ...] = ()  # names of kept sockets whose endpoints are gone
 
     @property
@@ -106,6 +107,7 @@ def open_and_drop(
         listeners = KeptListeners(opener, kept, namespace)
         descriptors = _open_gateway(config, helper, listeners)
         listener, tls = _open_api(config)
+        peer_listener = _open_peer_port(config)
         reach = reach_of_server(config, lists) if process.landlock else None
         if before_drop is not None:
             before_drop()
@@ -132,6 +134,7 @@ def open_and_drop(
         pam,
         hooks,
         gssapi,
+        peer_listener,
         listeners.close_unused(),
     )
 
@@ -184,6 +187,11 @@ def _open_api(config: LoadedConfig) -> tuple[socket.socket | None, ssl.SSLContex
         except (OSError, ssl.SSLError) as error:
             raise PrivilegeError(f"admin.certificate: cannot be used: {error.strerror or error}") from error
     return (None if admin.listen is None else bind_endpoint(admin.listen)), tls
+
+
+def _open_peer_port(config: LoadedConfig) -> socket.socket | None:
+    endpoint = config.values.fleet.peer_listen if config.values.fleet.name else None
+    return None if endpoint is None else bind_endpoint(endpoint, "fleet.peer_listen: the fleet's peers")
 
 
 def _make_folders(config: LoadedConfig, identity: Identity | None) -> None:

@@ -32,9 +32,16 @@ MACHINE_ID = Path("/etc/machine-id")
 
 @asynccontextmanager
 async def open_fleet(
-    config: LoadedConfig, store: Store, events: EventSink, read_key: Callable[[Path, int], bytes]
+    config: LoadedConfig,
+    store: Store,
+    events: EventSink,
+    read_key: Callable[[Path, int], bytes],
+    listener: socket.socket | None,
 ) -> AsyncIterator[FleetNode | None]:
-    """Yields this server as a joined node; ``None`` without a fleet. Raises ``OperatorError``."""
+    """Yields this server as a joined node; ``None`` without a fleet. ``listener``: for its peers.
+
+    Raises ``OperatorError``.
+    """
     if not config.values.fleet.name:
         yield None
         return
@@ -42,7 +49,7 @@ async def open_fleet(
     from admin_api.fleet.link import LinkError  # noqa: PLC0415
     from admin_api.fleet.node import FleetNode  # noqa: PLC0415
 
-    node = FleetNode(config.store_url, fleet_settings(config, read_key), store, events)
+    node = FleetNode(config.store_url, fleet_settings(config, read_key), store, events, listener)
     try:
         await node.start()
     except JoinRefusedError as error:

@@ -131,7 +131,8 @@ class Server:
         self._watcher = await self._control.run(RuleWatcher, paths, WATCHED_SUFFIXES, files.read, self._control.run)
         self._store = await Store.open(file.store_url, serving=True, node=file.values.fleet.name)
         self._made.push_async_callback(self._store.close)
-        fleet = open_fleet(file, self._store, self._events, self._started.helper.read_key)
+        started = self._started
+        fleet = open_fleet(file, self._store, self._events, started.helper.read_key, started.peer_listener)
         self._fleet = await self._made.enter_async_context(fleet)
         overrides = await read_overrides(self._store, file, self._events)
         config = self._config = apply_overrides(file, overrides)

@@ -35,7 +35,8 @@ class FleetSection(Section):
     )
     peer_listen: Annotated[ListenAddress | None, BeforeValidator(empty_as_none)] = field(
         "",
-        "TCP address for the other nodes. Empty: they reach this one over the database only, within half a second.",
+        "TCP address at which the other nodes tell this one at once what the database orders: mutual TLS, by "
+        "`secret_file`. Empty: they reach it over the database only, within half a second.",
     )
     peer_url: str = field(
         "",
