@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from lab.namespaces import Claim, Namespace
 from lab.timeouts import TIMEOUT
 from ocsentry.setup.init import init_server
-from tests.ocsentry.conftest import CommandLine
-from tests.ocsentry.runtime.test_process import Served, serving
+from tests.ocsentry.command_line import CommandLine
+from tests.ocsentry.served import Served, serving
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
 RULES = CONTRIB / "prometheus" / "ocsentry.rules.yml"

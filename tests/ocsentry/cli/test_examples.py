@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from lab.namespaces import Claim, Namespace
-from tests.ocsentry.conftest import CommandLine
-from tests.ocsentry.runtime.test_process import Served, serving
+from tests.ocsentry.command_line import CommandLine
+from tests.ocsentry.served import Served, serving
 from tests.ocsentry.test_docs import commands
 
 pytestmark = pytest.mark.netns

@@ -29,11 +29,11 @@ from lab.namespaces import Claim, Namespace
 from lab.processes.other_user import readable_by_all
 from lab.timeouts import TIMEOUT
 from ocsentry.privileges.capabilities import CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE
-from tests.ocsentry.conftest import OCSENTRY, CommandLine
-from tests.ocsentry.runtime.test_process import Served, links
+from tests.ocsentry.command_line import OCSENTRY, CommandLine
+from tests.ocsentry.privileges.separate_user import USER, children, own, threads
+from tests.ocsentry.served import Served, configure, links, serving
 
 pytestmark = pytest.mark.netns
-USER = "nobody"
 HELPER = (1 << CAP_NET_ADMIN) | (1 << CAP_NET_BIND_SERVICE) | (1 << CAP_DAC_READ_SEARCH)
 
 
@@ -42,26 +42,6 @@ class ServedAsUser(Served):
 
     def command(self, namespace):
         return ["ip", "netns", "exec", namespace, *readable_by_all(self.command_line.folder), OCSENTRY, "serve"]
-
-
-def configure(folder, **tables):
-    """Add keys to the configuration, in tables that are there or new ones."""
-    text = (folder / "ocsentry.toml").read_text()
-    for name, values in tables.items():
-        head = f"\n[{name}]\n"
-        if head not in text:
-            text += head
-        text = text.replace(head, head + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
-    (folder / "ocsentry.toml").write_text(text)
-
-
-def own(folder):
-    """As an operator sets it up: the folder is the user's, the private key root's alone."""
-    user = pwd.getpwnam(USER)
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, user.pw_uid, user.pw_gid)
-    os.chown(folder / "server.key", 0, 0)
-    (folder / "server.key").chmod(0o600)
 
 
 @pytest.fixture
@@ -87,26 +67,8 @@ def served(initialised, namespace):
         command_line.environment["SSL_CERT_FILE"] = str(folder / "server.crt")
         server = ServedAsUser(command_line, namespace)
         (folder / "notify").chmod(0o777)
-        try:
-            server.await_event("ready")
+        with serving(server):
             yield server
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                server.process.kill()
-            server.process.wait(TIMEOUT)
-            server.notify.close()
-
-
-def status_of(path):
-    return dict(line.split(":\t", 1) for line in (path / "status").read_text().splitlines() if ":\t" in line)
-
-
-def threads(pid):
-    return {task.name: status_of(task) for task in Path(f"/proc/{pid}/task").iterdir()}
-
-
-def children(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_no_thread_of_the_server_has_a_privilege(served):

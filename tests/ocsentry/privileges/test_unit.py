@@ -20,9 +20,9 @@ import pytest
 from lab.namespaces import Claim, Namespace
 from lab.processes.other_user import readable_by_all
 from lab.timeouts import TIMEOUT
-from tests.ocsentry.conftest import OCSENTRY, CommandLine
-from tests.ocsentry.privileges.test_served import USER, configure, own, threads
-from tests.ocsentry.runtime.test_process import Served, links
+from tests.ocsentry.command_line import OCSENTRY, CommandLine
+from tests.ocsentry.privileges.separate_user import USER, own, threads
+from tests.ocsentry.served import Served, configure, links
 
 STARTER = Path(__file__).parents[3] / "ocsentry" / "starter"
 MAX_EXPOSURE = 1.5

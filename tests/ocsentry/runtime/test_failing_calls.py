@@ -19,8 +19,8 @@ import pytest
 
 from lab.namespaces import Claim, Namespace
 from lab.timeouts import TIMEOUT, eventually
-from tests.ocsentry.conftest import CommandLine
-from tests.ocsentry.runtime.test_process import Served, serving
+from tests.ocsentry.command_line import CommandLine
+from tests.ocsentry.served import Served, serving
 
 pytestmark = pytest.mark.netns
 SERVER, BLOCKED, CLIENT = "10.9.0.1", "10.9.0.2", "10.9.0.3"

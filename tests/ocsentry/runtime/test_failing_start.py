@@ -16,8 +16,8 @@ import pytest
 
 from lab.namespaces import Claim, Namespace
 from lab.timeouts import TIMEOUT
-from tests.ocsentry.conftest import OCSENTRY, CommandLine
-from tests.ocsentry.runtime.test_process import Served, links, serving
+from tests.ocsentry.command_line import OCSENTRY, CommandLine
+from tests.ocsentry.served import Served, links, serving
 
 pytestmark = pytest.mark.netns
 TUN = ("-P", "/dev/net/tun")

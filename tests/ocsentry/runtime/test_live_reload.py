@@ -16,8 +16,8 @@ from lab.certificates import make_certificate
 from lab.namespaces import Claim, Namespace
 from lab.timeouts import TIMEOUT
 from ocsentry.runtime.api_certificate import renew_certificate
-from tests.ocsentry.conftest import CommandLine
-from tests.ocsentry.runtime.test_process import Served, serving
+from tests.ocsentry.command_line import CommandLine
+from tests.ocsentry.served import Served, serving
 from vpn_frontend.gateway.certificates.server_certificate import CertificateError
 
 PORT = 8443

@@ -14,7 +14,7 @@ from admin_api.store import Store
 from ocsentry.configuration.model import load_config
 from ocsentry.runtime.live_reload import LiveReload
 from ocsentry.runtime.live_settings import read_overrides
-from tests.ocsentry.runtime.test_process import Served, namespace, serving  # noqa: F401 - a fixture
+from tests.ocsentry.served import Served, serving
 
 SAME = "vpn.limits.max_same_clients"
 
@@ -24,7 +24,7 @@ def settings(cli, prefix=""):
 
 
 @pytest.mark.netns
-def test_a_setting_over_its_whole_life(command_line, namespace):  # noqa: F811
+def test_a_setting_over_its_whole_life(command_line, namespace):
     cli = command_line
     with serving(Served(cli, namespace)) as server:
         before = settings(cli, SAME)[SAME]

@@ -15,8 +15,8 @@ import pytest
 from lab.namespaces import Claim, Namespace
 from lab.services.postgresql import running_postgresql
 from lab.timeouts import TIMEOUT
-from tests.ocsentry.conftest import CommandLine
-from tests.ocsentry.runtime.test_process import Served, links, serving
+from tests.ocsentry.command_line import CommandLine
+from tests.ocsentry.served import Served, links, serving
 
 pytestmark = [
     pytest.mark.netns,

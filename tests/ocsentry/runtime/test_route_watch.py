@@ -11,20 +11,19 @@ import subprocess
 import pytest
 
 from lab.timeouts import TIMEOUT
-from tests.ocsentry.runtime.test_process import namespace, served  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.netns
 
 
-def ip(namespace, *words):  # noqa: F811
+def ip(namespace, *words):
     subprocess.run(["ip", "-n", namespace, *words], check=True, timeout=TIMEOUT)
 
 
-def problems(served):  # noqa: F811
+def problems(served):
     return [text for text in served.command_line.json("status")["problems"] if text.startswith("routes")]
 
 
-def test_a_lost_route_is_told_until_it_is_back(served, namespace):  # noqa: F811
+def test_a_lost_route_is_told_until_it_is_back(served, namespace):
     assert problems(served) == []
     shown = subprocess.run(["ip", "-n", namespace, "-j", "route"], capture_output=True, text=True, check=True).stdout
     assert "192.168.99.0/24" in shown
@@ -43,7 +42,7 @@ def test_a_lost_route_is_told_until_it_is_back(served, namespace):  # noqa: F811
     served.await_event("routes_restored")
 
 
-def test_a_client_on_this_host_takes_no_route(served, namespace):  # noqa: F811
+def test_a_client_on_this_host_takes_no_route(served, namespace):
     """What the usual vpnc-script does at the beginning and the end of a client on the server's own host."""
     ip(namespace, "link", "add", "tun9", "type", "veth")
     ip(namespace, "link", "set", "tun9", "up")

@@ -16,8 +16,7 @@ import pytest
 
 from lab.namespaces import Claim, Namespace
 from lab.timeouts import TIMEOUT
-from tests.ocsentry.privileges.test_served import configure
-from tests.ocsentry.runtime.test_process import Served
+from tests.ocsentry.served import Served, configure
 
 pytestmark = pytest.mark.netns
 

@@ -13,7 +13,7 @@ import pytest
 
 from lab.processes.stopped_thread import stopped_thread, thread_of
 from lab.timeouts import TIMEOUT
-from tests.ocsentry.runtime.test_process import Served, links, namespace, serving  # noqa: F401 - a fixture
+from tests.ocsentry.served import Served, links, serving
 
 pytestmark = pytest.mark.netns
 
@@ -27,7 +27,7 @@ class Watched(Served):
 
 
 @pytest.fixture
-def served(command_line, namespace):  # noqa: F811
+def served(command_line, namespace):
     with serving(Watched(command_line, namespace)) as server:
         yield server
 
@@ -36,7 +36,7 @@ def events(served):
     return [json.loads(line)["event"] for line in served.lines if line.startswith("{")]
 
 
-def test_a_stuck_worker_is_noticed_and_ends_the_server(served, namespace):  # noqa: F811
+def test_a_stuck_worker_is_noticed_and_ends_the_server(served, namespace):
     assert served.told().startswith("READY=1")
     with stopped_thread(served.process.pid, thread_of(served.process.pid, "gateway-1")):
         assert served.await_event("worker_stuck")["workers"] == [1]
@@ -55,7 +55,7 @@ def test_a_stuck_worker_is_noticed_and_ends_the_server(served, namespace):  # no
     assert told[-1] == "STOPPING=1"
 
 
-def test_a_stuck_event_loop_is_noticed_and_ends_the_process(served, namespace):  # noqa: F811
+def test_a_stuck_event_loop_is_noticed_and_ends_the_process(served, namespace):
     assert served.told().startswith("READY=1")
     with stopped_thread(served.process.pid, served.process.pid):
         served.await_event("loop_stuck")

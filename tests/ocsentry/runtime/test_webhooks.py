@@ -14,7 +14,7 @@ import pytest
 
 from admin_api.webhooks.signature import parse_secret, sign
 from lab.timeouts import TIMEOUT, eventually
-from tests.ocsentry.runtime.test_process import Served, namespace, serving  # noqa: F401 - a fixture
+from tests.ocsentry.served import Served, serving
 
 pytestmark = pytest.mark.netns
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -36,7 +36,7 @@ server.serve_forever()
 
 
 @pytest.fixture
-def receiver(namespace):  # noqa: F811
+def receiver(namespace):
     command = ["ip", "netns", "exec", namespace, sys.executable, "-c", RECEIVER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -47,7 +47,7 @@ def receiver(namespace):  # noqa: F811
             process.wait(TIMEOUT)
 
 
-def test_deliveries_of_a_running_server(command_line, namespace, receiver):  # noqa: F811
+def test_deliveries_of_a_running_server(command_line, namespace, receiver):
     cli = command_line
     secret = cli.folder / "webhook.secret"
     secret.write_text(SECRET + "\n")

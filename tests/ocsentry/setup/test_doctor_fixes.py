@@ -15,13 +15,12 @@ import pytest
 from lab.namespaces import Claim, Namespace
 from lab.timeouts import TIMEOUT
 from ocsentry.configuration.model import load_config
-from tests.ocsentry.runtime.test_process import namespace, served  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.netns
 CHECK = "import sys; from ocsentry.cli import main; main(['doctor', '--json', '--config', sys.argv[1]])"
 
 
-def doctor(namespace, config, prefix=()):  # noqa: F811
+def doctor(namespace, config, prefix=()):
     """The findings by check, in the namespace."""
     command = ["ip", "netns", "exec", namespace, *prefix, sys.executable, "-c", CHECK, str(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
@@ -31,11 +30,11 @@ def doctor(namespace, config, prefix=()):  # noqa: F811
     return found
 
 
-def shell(namespace, command):  # noqa: F811
+def shell(namespace, command):
     subprocess.run(["ip", "netns", "exec", namespace, "sh", "-ec", command], check=True, timeout=TIMEOUT)
 
 
-def test_a_route_that_another_program_took_is_put_back(served, namespace):  # noqa: F811
+def test_a_route_that_another_program_took_is_put_back(served, namespace):
     config = served.command_line.config
     for network in ("192.168.99.0/24", "192.168.99.0/25", "192.168.99.128/25"):
         shell(namespace, f"ip route del {network} dev ocs0")
@@ -80,7 +79,7 @@ def test_the_start_on_a_host_without_ipv6_says_the_key(command_line):
         claim.release()
 
 
-def test_a_missing_tun_device_is_made(namespace, command_line):  # noqa: F811
+def test_a_missing_tun_device_is_made(namespace, command_line):
     config = command_line.config
     hidden = ["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs none /dev/net; "$@"', "sh"]
     finding = doctor(namespace, config, hidden)["TUN device"]
@@ -89,7 +88,7 @@ def test_a_missing_tun_device_is_made(namespace, command_line):  # noqa: F811
     assert doctor(namespace, config, fixed)["TUN device"]["level"] == "ok"
 
 
-def test_a_port_of_another_program_is_told_with_its_name(namespace, command_line):  # noqa: F811
+def test_a_port_of_another_program_is_told_with_its_name(namespace, command_line):
     listen = "import socket, sys; s = socket.create_server(('::', 443), family=socket.AF_INET6)"
     holder = f"{listen}; print(flush=True); sys.stdin.read()"
     program = [sys.executable, "-c", holder]

@@ -25,7 +25,7 @@ from ocsentry.setup import doctor, service_user
 from ocsentry.setup.checks import files
 from ocsentry.setup.preflight import check_startup
 from ocsentry.setup.service_user import ServiceUser
-from tests.ocsentry.conftest import CommandLine
+from tests.ocsentry.command_line import CommandLine
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 USER = "www-data"

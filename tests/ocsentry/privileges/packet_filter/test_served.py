@@ -19,8 +19,8 @@ import pytest
 from lab.namespaces import Claim, Namespace
 from lab.timeouts import TIMEOUT, eventually
 from tests.ocsentry.privileges.packet_filter.test_table import OTHER4, REFUSED4, SERVER4, reaches, tables
-from tests.ocsentry.privileges.test_served import children, configure
-from tests.ocsentry.runtime.test_process import Served
+from tests.ocsentry.privileges.separate_user import children
+from tests.ocsentry.served import Served, configure, serving
 
 pytestmark = pytest.mark.netns
 TABLE = "ocsentry_ocs0"
@@ -40,15 +40,8 @@ def served(command_line, namespace):
     configure(command_line.folder, policy={"kernel": "nftables"}, process={"seccomp": "kill"})
     text = re.sub(r'(?m)^listen = "\S*443"$', 'listen = "*:443"', command_line.config.read_text(), count=1)
     command_line.config.write_text(text)
-    server = Served(command_line, namespace.name)
-    try:
-        server.await_event("ready")
+    with serving(Served(command_line, namespace.name)) as server:
         yield server
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            server.process.kill()
-        server.process.wait(TIMEOUT)
-        server.notify.close()
 
 
 def await_dropped(namespace, source):
