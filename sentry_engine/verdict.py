@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -72,8 +73,29 @@ class Reason(StrEnum):
 REASONS = tuple(Reason)
 
 
+class _RuleOfPolicy:
+    """The rule of a verdict that the native core made, until ``rule_id`` is read.
+
+    A policy may have a million names, more than any cache of a processor holds, and few verdicts are asked for theirs.
+    """
+
+    __slots__ = ("_names", "_rule")
+    _names: Sequence[str] | None
+    _rule: int
+
+    def __getattr__(self, name: str) -> str | None:
+        if name != "rule_id":
+            raise AttributeError(name, name=name, obj=self)
+        names = self._names
+        if names is not None:
+            object.__setattr__(self, "rule_id", names[self._rule])
+            object.__setattr__(self, "_names", None)  # a kept verdict keeps no million names
+        rule_id: str | None = object.__getattribute__(self, "rule_id")
+        return rule_id
+
+
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(_RuleOfPolicy):
     """The answer to one request.
 
     ``rule_id`` names the deciding rule, if a rule decided. ``retry_after`` is seconds until a retry may succeed;

@@ -29,7 +29,9 @@ class BulkDecisions(ABC):
             return INVALID
         return self.decide(Request(packed, event, now, verified=verified))
 
-    def answer_many(self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True) -> list[Verdict]:
+    def answer_many(
+        self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True
+    ) -> Sequence[Verdict]:
         return [self.answer(source, event, now, verified) for source in sources]
 
     def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:

@@ -141,7 +141,9 @@ class Core(Protocol):
         ``ValueError`` for bytes that are not 16.
         """
 
-    def answer_many(self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True) -> list[Verdict]:
+    def answer_many(
+        self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True
+    ) -> Sequence[Verdict]:
         """``answer`` for each address, in order."""
 
     def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:

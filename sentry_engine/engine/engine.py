@@ -191,8 +191,10 @@ class Engine:
             return INVALID
         return self._decide_and_log(request, user, tuple(groups))
 
-    def decide_many(self, event: EventName, addresses: Sequence[Address], *, now: float | None = None) -> list[Verdict]:
-        """``decide`` for each address at one time, in their order."""
+    def decide_many(
+        self, event: EventName, addresses: Sequence[Address], *, now: float | None = None
+    ) -> Sequence[Verdict]:
+        """``decide`` for each address at one time, in their order. A verdict is made when it is read."""
         moment = self._now(now)
         number = self._numbers.get(event)
         if number is None or not is_time(moment):

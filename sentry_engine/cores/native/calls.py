@@ -24,7 +24,9 @@ class FastCalls(Protocol):
 
     def answer(self, source: Source, event: int, now: float, verified: bool = True, /) -> Verdict: ...
 
-    def answer_many(self, sources: tuple[Source, ...], event: int, now: float, verified: bool, /) -> list[Verdict]: ...
+    def answer_many(
+        self, sources: tuple[Source, ...], event: int, now: float, verified: bool, /
+    ) -> Sequence[Verdict]: ...
 
     def forget(self) -> None: ...
 
@@ -42,6 +44,8 @@ def open_fast_calls(core_address: int, read: Callable[[int, float], Verdict]) ->
 
 class FastCallsModule(Protocol):
     """The second module of the library."""
+
+    Verdicts: type
 
     def FastCalls(  # noqa: N802
         self,
@@ -65,3 +69,4 @@ def _load() -> FastCallsModule:
 
 
 _module = _load()
+Sequence.register(_module.Verdicts)

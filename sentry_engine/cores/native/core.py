@@ -115,7 +115,9 @@ class NativeCore:
     def decide_many(self, requests: Sequence[Request]) -> list[Verdict]:
         return [self.answer(r.address, r.event, r.now, r.verified) for r in requests]
 
-    def answer_many(self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True) -> list[Verdict]:
+    def answer_many(
+        self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True
+    ) -> Sequence[Verdict]:
         return self._fast_calls.answer_many(tuple(sources), event, now, verified)
 
     def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:

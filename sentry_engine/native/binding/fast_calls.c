@@ -9,56 +9,25 @@
  * The GIL is held for one request, and for at most SE_BATCH requests of a list.
  */
 #include "binding/source.h"
+#include "binding/verdict_list.h"
 #include "binding/verdicts.h"
 
 #include "core_internal.h"
 #include "nanoseconds.h"
 
-#define SETS 1024u /* of the cache of verdicts, a power of two: 64 KB */
-#define WAYS 4u    /* verdicts of a set, the newest first: one cache line */
-#define KNOWN (SETS * WAYS)
-
-struct known_verdict {
-    uint64_t word;
-    PyObject *verdict; /* owned; NULL: free */
+/* Begins with what se_source_load_object expects. */
+struct module_state {
+    struct se_source_types types;
+    PyObject *verdict_list; /* owned: the type of Verdicts */
 };
 
 struct fast_calls {
     PyObject_HEAD
     struct se_core *core;        /* the caller's; NULL once closed */
-    PyObject *read;              /* owned: (word, retry_after) -> Verdict, for what `maker` cannot make */
     PyObject *invalid;           /* owned: the Verdict for text that is no address */
+    PyTypeObject *list_type;     /* owned: Verdicts */
     struct verdict_maker maker;
-    struct known_verdict *known; /* owned: KNOWN of them */
 };
-
-/* Replaces the oldest verdict of a set. */
-static void keep_verdict(struct known_verdict *set, uint64_t word, PyObject *verdict)
-{
-    PyObject *oldest = set[WAYS - 1].verdict;
-
-    memmove(set + 1, set, (WAYS - 1) * sizeof *set);
-    set[0] = (struct known_verdict){word, Py_NewRef(verdict)};
-    Py_XDECREF(oldest);
-}
-
-/* Returns a new reference to the Verdict of an answer, or NULL with an exception. */
-static PyObject *make_verdict(struct fast_calls *calls, uint64_t word, uint64_t retry_after)
-{
-    struct known_verdict *set = &calls->known[WAYS * ((word >> 32 ^ word >> 8) % SETS)];
-    PyObject *verdict;
-
-    for (unsigned way = 0; way < WAYS; way++) {
-        if (set[way].word == word && set[way].verdict)
-            return Py_NewRef(set[way].verdict);
-    }
-    verdict = se_verdict_make(&calls->maker, word, retry_after);
-    if (!verdict && !PyErr_Occurred())
-        verdict = PyObject_CallFunction(calls->read, "Kd", (unsigned long long)word, se_to_seconds(retry_after));
-    if (verdict && !(word & SE_WORD_HAS_RETRY))
-        keep_verdict(set, word, verdict);
-    return verdict;
-}
 
 static int require_core(const struct fast_calls *calls)
 {
@@ -117,7 +86,7 @@ static PyObject *calls_answer(PyObject *self, PyObject *const *args, Py_ssize_t 
     request.verified = question.verified != 0;
     request.now = question.now;
     generation = se_core_decide(calls->core, &request, &verdict, 1);
-    return make_verdict(calls, se_pack_word(&verdict, generation), verdict.retry_after);
+    return se_verdict_get(&calls->maker, se_pack_word(&verdict, generation), verdict.retry_after);
 }
 
 /* Answers `count` (up to SE_BATCH) items from `first` on into `answers`. Returns 0, or -1 with an exception. */
@@ -139,7 +108,7 @@ static int answer_batch(struct fast_calls *calls, PyObject *items, Py_ssize_t fi
         if (found)
             place[asked++] = first + i;
         else
-            PyList_SetItem(answers, first + i, Py_NewRef(calls->invalid));
+            se_verdict_list_set(answers, first + i, Py_NewRef(calls->invalid));
     }
     if (!asked)
         return 0;
@@ -147,15 +116,20 @@ static int answer_batch(struct fast_calls *calls, PyObject *items, Py_ssize_t fi
         return -1;
     generation = se_core_decide(calls->core, requests, verdicts, asked);
     for (uint32_t i = 0; i < asked; i++) {
-        PyObject *verdict = make_verdict(calls, se_pack_word(&verdicts[i], generation), verdicts[i].retry_after);
+        uint64_t word = se_pack_word(&verdicts[i], generation);
+        if (se_verdict_can_wait(se_verdict_list_names(answers), word)) {
+            se_verdict_list_set_word(answers, place[i], word);
+            continue;
+        }
+        PyObject *verdict = se_verdict_get(&calls->maker, word, verdicts[i].retry_after);
         if (!verdict)
             return -1;
-        PyList_SetItem(answers, place[i], verdict);
+        se_verdict_list_set(answers, place[i], verdict);
     }
     return 0;
 }
 
-/* answer_many(addresses, event, now, verified): takes a tuple, returns a list in its order */
+/* answer_many(addresses, event, now, verified): takes a tuple, returns Verdicts in its order */
 static PyObject *calls_answer_many(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     struct fast_calls *calls = (struct fast_calls *)self;
@@ -170,7 +144,7 @@ static PyObject *calls_answer_many(PyObject *self, PyObject *const *args, Py_ssi
     if (load_question(args[1], args[2], args[3], &question))
         return NULL;
     total = PyTuple_Size(args[0]);
-    answers = PyList_New(total);
+    answers = se_verdict_list_new(calls->list_type, self, &calls->maker, total);
     for (Py_ssize_t done = 0, next; answers && done < total; done += next) {
         next = total - done < SE_BATCH ? total - done : SE_BATCH;
         if (done) {
@@ -188,8 +162,7 @@ static PyObject *calls_forget(PyObject *self, PyObject *unused)
     struct fast_calls *calls = (struct fast_calls *)self;
 
     (void)unused;
-    for (uint32_t i = 0; i < KNOWN; i++)
-        Py_CLEAR(calls->known[i].verdict);
+    se_verdict_forget(&calls->maker);
     Py_RETURN_NONE;
 }
 
@@ -202,17 +175,19 @@ static PyObject *calls_use_names(PyObject *self, PyObject *args)
 
     if (!PyArg_ParseTuple(args, "IO", &generation, &names))
         return NULL;
-    se_verdict_use_names(&calls->maker, generation, names);
-    return calls_forget(self, NULL);
+    if (se_verdict_use_names(&calls->maker, generation, names))
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyObject *calls_close(PyObject *self, PyObject *unused)
 {
     struct fast_calls *calls = (struct fast_calls *)self;
 
+    (void)unused;
     calls->core = NULL;
     se_verdict_use_names(&calls->maker, 0, NULL);
-    return calls_forget(self, unused);
+    Py_RETURN_NONE;
 }
 
 static int calls_traverse(PyObject *self, visitproc visit, void *arg)
@@ -220,22 +195,17 @@ static int calls_traverse(PyObject *self, visitproc visit, void *arg)
     struct fast_calls *calls = (struct fast_calls *)self;
 
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(calls->read);
     Py_VISIT(calls->invalid);
-    SE_VERDICT_MAKER_VISIT(&calls->maker);
-    for (uint32_t i = 0; calls->known && i < KNOWN; i++)
-        Py_VISIT(calls->known[i].verdict);
-    return 0;
+    Py_VISIT(calls->list_type);
+    return se_verdict_maker_visit(&calls->maker, visit, arg);
 }
 
 static int calls_clear(PyObject *self)
 {
     struct fast_calls *calls = (struct fast_calls *)self;
 
-    for (uint32_t i = 0; calls->known && i < KNOWN; i++)
-        Py_CLEAR(calls->known[i].verdict);
-    Py_CLEAR(calls->read);
     Py_CLEAR(calls->invalid);
+    Py_CLEAR(calls->list_type);
     se_verdict_maker_clear(&calls->maker);
     return 0;
 }
@@ -246,7 +216,7 @@ static void calls_free(PyObject *self)
 
     PyObject_GC_UnTrack(self);
     calls_clear(self);
-    PyMem_Free(((struct fast_calls *)self)->known);
+    se_verdict_maker_close(&((struct fast_calls *)self)->maker);
     PyObject_GC_Del(self);
     Py_DECREF(type);
 }
@@ -265,14 +235,9 @@ static PyObject *calls_new(PyTypeObject *type, PyObject *args, PyObject *keyword
     if (!calls)
         return NULL;
     calls->core = (struct se_core *)(uintptr_t)core;
-    calls->read = Py_NewRef(read);
     calls->invalid = Py_NewRef(invalid);
-    calls->known = PyMem_Calloc(KNOWN, sizeof *calls->known);
-    if (!calls->known) {
-        Py_DECREF(calls);
-        return PyErr_NoMemory();
-    }
-    if (se_verdict_maker_open(&calls->maker, invalid, actions, reasons)) {
+    calls->list_type = (PyTypeObject *)Py_NewRef(((struct module_state *)PyType_GetModuleState(type))->verdict_list);
+    if (se_verdict_maker_open(&calls->maker, invalid, actions, reasons, read)) {
         Py_DECREF(calls);
         return NULL;
     }
@@ -300,34 +265,45 @@ static PyType_Spec calls_spec = {
     .slots = calls_slots,
 };
 
+static int add_type(PyObject *module, PyObject *type)
+{
+    return type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
+}
+
 static int fill_module(PyObject *module)
 {
+    struct module_state *state = PyModule_GetState(module);
     PyObject *type;
     int rc;
 
-    if (se_source_types_open(PyModule_GetState(module)))
+    if (se_source_types_open(&state->types))
+        return -1;
+    state->verdict_list = se_verdict_list_type(module);
+    if (add_type(module, state->verdict_list))
         return -1;
     type = PyType_FromModuleAndSpec(module, &calls_spec, NULL);
-    if (!type)
-        return -1;
-    rc = PyModule_AddType(module, (PyTypeObject *)type);
-    Py_DECREF(type);
+    rc = add_type(module, type);
+    Py_XDECREF(type);
     return rc;
 }
 
 static int traverse_module(PyObject *module, visitproc visit, void *arg)
 {
-    struct se_source_types *types = PyModule_GetState(module);
+    struct module_state *state = PyModule_GetState(module);
 
-    Py_VISIT(types->ipv4);
-    Py_VISIT(types->ipv6);
-    Py_VISIT(types->word_bits);
+    Py_VISIT(state->types.ipv4);
+    Py_VISIT(state->types.ipv6);
+    Py_VISIT(state->types.word_bits);
+    Py_VISIT(state->verdict_list);
     return 0;
 }
 
 static int clear_module(PyObject *module)
 {
-    se_source_types_clear(PyModule_GetState(module));
+    struct module_state *state = PyModule_GetState(module);
+
+    se_source_types_clear(&state->types);
+    Py_CLEAR(state->verdict_list);
     return 0;
 }
 
@@ -336,7 +312,7 @@ static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, (void *)fill_module}, {0
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "sentry_engine._fast_calls",
-    .m_size = sizeof(struct se_source_types),
+    .m_size = sizeof(struct module_state),
     .m_slots = module_slots,
     .m_traverse = traverse_module,
     .m_clear = clear_module,

@@ -340,6 +340,14 @@ void se_walk(const struct se_in_force *in_force, struct se_state_tables *state, 
     walk_tiers(&walk);
 }
 
+/* Where rules have a prefix each, an entry has the number of its rule, so its counter comes along. */
+static void fetch_entry(const struct se_policy *policy, uint32_t entry)
+{
+    __builtin_prefetch(&policy->entries[entry]);
+    if (entry < policy->snapshot->rule_count)
+        __builtin_prefetch((const void *)&policy->hits[entry], 1);
+}
+
 /* Looks up all addresses, each step for all of them before the next step, so that their cache misses overlap. */
 static void look_up(const struct se_policy *policy, const struct se_address *addresses, const uint32_t **cells, uint32_t count)
 {
@@ -357,7 +365,7 @@ static void look_up(const struct se_policy *policy, const struct se_address *add
         uint32_t value = se_cell_value(cells[i], RULES);
         if (value == SE_NO_VALUE || value & SE_VALUE_TIMED)
             continue;
-        __builtin_prefetch(&policy->entries[value & SE_VALUE_INDEX_MASK]);
+        fetch_entry(policy, value & SE_VALUE_INDEX_MASK);
     }
 }
 

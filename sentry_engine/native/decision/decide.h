@@ -38,7 +38,7 @@ void se_walk(const struct se_in_force *in_force, struct se_state_tables *state, 
              struct se_verdict *verdict, struct se_step *steps);
 
 /* Answers up to SE_LOOKAHEAD requests together, which is faster than one by one. */
-#define SE_LOOKAHEAD 16u
+#define SE_LOOKAHEAD 32u
 void se_walk_many(const struct se_in_force *in_force, struct se_state_tables *state, const struct se_request *requests,
                   struct se_verdict *verdicts, uint32_t count);
 

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import ipaddress
+import pickle
 import weakref
 from array import array
 from collections.abc import Sequence
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
 from sentry_engine.addresses import pack_address
+from sentry_engine.cores.interface import BlockedNetwork
 from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.cores.plan import Entry, Plan, PrefixTable, Tier
 from sentry_engine.verdict import INVALID, Action, Event, Reason, Verdict
@@ -138,7 +141,7 @@ class TestKeptVerdicts:
         core.publish(words.plan(tables={Tier.RULES: [("192.0.2.0/24", words.reject(2))]}))
         assert [one.rule_id for one in core.answer_many(sources, Event.CONNECT, 0.0)] == ["rule-2", "rule-2"]
 
-    def test_names_that_fail_fail_the_call(self, core, words):
+    def test_names_that_fail_fail_the_one_who_reads_them(self, core, words):
         class Failing(Sequence):
             def __len__(self):
                 return 9
@@ -149,8 +152,63 @@ class TestKeptVerdicts:
         core.publish(words.plan(tables={Tier.RULES: [("192.0.2.1/32", words.reject(3))]}))
         generation, _ = core._policies.latest_names
         core._fast_calls.use_names(generation, Failing())
-        with pytest.raises(OSError, match="of the names"):
-            core.answer("192.0.2.1", Event.CONNECT, 0.0)
+        verdict = core.answer("192.0.2.1", Event.CONNECT, 0.0)
+        assert (verdict.action, verdict.reason) == (Action.REJECT, Reason.RULE)
+        for _ in range(2):
+            with pytest.raises(OSError, match="of the names"):
+                _ = verdict.rule_id
+
+    def test_a_name_is_looked_up_once_and_by_the_policy_of_the_answer(self, core, words):
+        class Counted(tuple):
+            __slots__ = ()
+            asked = 0
+
+            def __getitem__(self, index):
+                Counted.asked += 1
+                return super().__getitem__(index)
+
+        core.publish(words.plan(tables={Tier.RULES: [("192.0.2.1/32", words.reject(3))]}))
+        generation, names = core._policies.latest_names
+        core._fast_calls.use_names(generation, Counted(names))
+        one, many = core.answer("192.0.2.1", Event.CONNECT, 0.0), core.answer_many(["192.0.2.1"], Event.CONNECT, 0.0)
+        assert Counted.asked == 0
+        core.publish(words.plan(tables={Tier.RULES: [("192.0.2.1/32", words.reject(2))]}))
+        assert (one.rule_id, one.rule_id, Counted.asked) == ("rule-3", "rule-3", 1)
+        assert (many[0].rule_id, many[0].rule_id, Counted.asked) == ("rule-3", "rule-3", 2)
+        assert core.answer("192.0.2.1", Event.CONNECT, 0.0).rule_id == "rule-2"
+
+    def test_a_block_that_is_removed_stays_the_reason_of_an_answer(self, core, words):
+        core.publish(words.plan())
+        network = pack_address("192.0.2.1")
+        core.put_blocks([BlockedNetwork("block:1", network, 128)])
+        answers = core.answer_many(["192.0.2.1"], Event.CONNECT, 0.0)
+        core.remove_blocks(["block:1"])
+        core.put_blocks([BlockedNetwork("block:2", network, 128)])
+        assert answers[0].rule_id == "block:1"
+
+    def test_a_verdict_that_was_read_keeps_no_names(self, core, words):
+        class Names(list):
+            pass
+
+        core.publish(words.plan(tables={Tier.RULES: [("192.0.2.1/32", words.reject(3))]}))
+        generation, names = core._policies.latest_names
+        held = Names(names)
+        gone = weakref.ref(held)
+        core._fast_calls.use_names(generation, held)
+        verdict = core.answer("192.0.2.1", Event.CONNECT, 0.0)
+        del held
+        core.publish(words.plan())
+        assert gone() is not None
+        assert verdict.rule_id == "rule-3"
+        assert gone() is None
+
+    def test_a_lazy_verdict_copies_as_any(self, core, words):
+        core.publish(words.plan(tables={Tier.RULES: [("192.0.2.1/32", words.reject(3))]}))
+        for make in (copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one)), replace):
+            made = make(core.answer_many(["192.0.2.1"], Event.CONNECT, 0.0)[0])
+            assert made == Verdict(Action.REJECT, Reason.RULE, "rule-3")
+        with pytest.raises(AttributeError, match="no_field"):
+            _ = core.answer("192.0.2.1", Event.CONNECT, 0.0).no_field
 
     def test_an_abandoned_core_is_collected(self, words):
         core = NativeCore()
@@ -172,3 +230,58 @@ class TestKeptVerdicts:
 
         with pytest.raises(RuntimeError, match="closed"):
             core.answer_many([Spiteful("192.0.2.1")], Event.CONNECT, 0.0)
+
+
+class TestVerdicts:
+    @pytest.fixture
+    def core(self):
+        core = NativeCore()
+        yield core
+        core.close()
+
+    @pytest.fixture
+    def answers(self, core, words):
+        tables = {Tier.RULES: [(f"192.0.2.{at}/32", words.reject(at)) for at in range(4)]}
+        core.publish(words.plan(tables=tables))
+        return core.answer_many([*(f"192.0.2.{at}" for at in range(4)), "x"], Event.CONNECT, 0.0)
+
+    def test_it_is_a_sequence(self, answers):
+        ids = [f"rule-{at}" for at in range(4)] + [None]
+        assert isinstance(answers, Sequence)
+        assert [one.rule_id for one in answers] == ids
+        assert (len(answers), answers[-1], answers[True].rule_id) == (5, INVALID, "rule-1")
+        assert [one.rule_id for one in answers[3:0:-2]] == ["rule-3", "rule-1"]
+        assert [one.rule_id for one in reversed(answers)] == ids[::-1]
+        assert answers[2] is answers[2]
+        assert (answers.index(INVALID), answers.count(INVALID), INVALID in answers) == (4, 1, True)
+
+    def test_it_equals_a_list_of_the_same(self, answers, core):
+        again = core.answer_many([*(f"192.0.2.{at}" for at in range(4)), "x"], Event.CONNECT, 0.0)
+        assert answers == again == list(answers)
+        assert answers != again[:-1]
+        assert answers != tuple(again)
+        assert repr(answers[:1]) in repr(core.answer_many(["192.0.2.0"], Event.CONNECT, 0.0))
+        with pytest.raises(TypeError):
+            hash(answers)
+
+    @pytest.mark.parametrize("at", [5, -6, 1 << 80])
+    def test_there_is_nothing_beyond_its_ends(self, answers, at):
+        with pytest.raises(IndexError):
+            _ = answers[at]
+
+    def test_it_cannot_be_changed_or_made(self, answers):
+        with pytest.raises(TypeError):
+            answers[0] = INVALID
+        with pytest.raises(TypeError):
+            type(answers)()
+        with pytest.raises(TypeError):
+            answers["0"]
+        with pytest.raises(ValueError, match="not in"):
+            answers.index(None)
+
+    def test_it_outlives_its_core(self, words):
+        core = NativeCore()
+        core.publish(words.plan(tables={Tier.RULES: [("192.0.2.1/32", words.reject(3))]}))
+        answers = core.answer_many(["192.0.2.1", "192.0.2.2"], Event.CONNECT, 0.0)
+        core.close()
+        assert [one.rule_id for one in answers] == ["rule-3", None]
