@@ -325,6 +325,10 @@ class ClientRoutes(Protocol):
 
     def remove(self, network: Network) -> None: ...
 
+    def is_local(self, address: Address) -> bool:
+        """True if this host has the address itself: a route to a client would lead nowhere."""
+        ...
+
 
 class VpnEvent(StrEnum):
     """Log events of the VPN. Each kind always has the same fields."""

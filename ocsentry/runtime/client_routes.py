@@ -8,6 +8,7 @@ each network waits. The device takes its routes with it when the server ends, so
 from __future__ import annotations
 
 import asyncio
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from vpn_frontend.ports import EventSink
-    from vpn_frontend.settings import Network
+    from vpn_frontend.settings import Address, Network
 
+DISCARD = 9  # port, RFC 863
 RETRY = 30.0  # seconds until a route that failed is tried again
 
 
@@ -53,6 +55,20 @@ class KernelRoutes:
         self._placed.pop(network, None)
         self._reported.pop(network, None)
         self._changed.set()
+
+    def is_local(self, address: Address) -> bool:
+        """What the kernel would send from to reach the address: that address itself, if it is the host's.
+
+        A datagram socket that is connected sends nothing. Binding would also succeed for others' addresses where
+        ``net.ipv4.ip_nonlocal_bind`` is set.
+        """
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((str(address), DISCARD))
+            except OSError:  # no route
+                return False
+            return bool(probe.getsockname()[0] == str(address))
 
     @property
     def placed(self) -> tuple[Network, ...]:

@@ -39,6 +39,8 @@ class OutsideAddresses:
             raise NoAddressError(f"the fixed address {address} is none that a client can have")
         if not any(address in network for network in self._within):
             raise NoAddressError(f"the fixed address {address} is in no pool and not inside vpn.addresses_within")
+        if self._kernel is not None and self._kernel.is_local(address):
+            raise NoAddressError(f"the fixed address {address} is one of this server's host")
         self._users[address] = user
         if self._kernel is not None:
             self._kernel.add(ip_network(address))

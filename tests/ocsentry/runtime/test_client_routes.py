@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -101,3 +101,11 @@ async def test_a_route_that_fails_and_is_not_wanted_any_more_is_forgotten(change
         routes.add(OTHER)
         await until(lambda: changer.present)
     assert changer.calls == [("add", str(ONE)), ("add", str(OTHER))]
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [("127.0.0.1", True), ("::1", True), ("192.0.2.77", False), ("2001:db8::77", False)],
+)
+async def test_the_hosts_own_addresses_are_known(changer, address, local):
+    assert KernelRoutes(changer, MemoryEvents()).is_local(ip_address(address)) is local

@@ -20,6 +20,10 @@ FIXED, FIXED6 = ip_address("10.91.0.7"), ip_address("fd91::7")
 class RecordedRoutes:
     def __init__(self):
         self.present = set()
+        self.local = set()
+
+    def is_local(self, address):
+        return address in self.local
 
     def add(self, network):
         assert network not in self.present
@@ -45,6 +49,14 @@ def enter(lab, user, *, iroutes=(), **settings):
 def end(lab):
     lab.live.disconnect(lab.live.list()[0].id, "over", lab.now)
     lab.pump()
+
+
+def test_an_address_of_the_host_itself_is_refused(lab):
+    lab.routes.local.add(FIXED)
+    with pytest.raises(RefusedError, match=r"10\.91\.0\.7 is one of this server's host") as refused:
+        enter(lab, "alice", ipv4=FIXED, ipv6=FIXED6)
+    assert refused.value.reason == "no_address"
+    assert lab.routes.present == set()
 
 
 def test_it_is_routed_while_a_session_has_it_and_no_other_session_gets_it(lab):
