@@ -348,7 +348,7 @@ class VpnServer:
 
     async def _make_gateway(self, hosts: tuple[TlsHost, ...]) -> Gateway:
         settings = self._settings
-        given = self._descriptors or await open_descriptors(settings, tun.tun_device(settings))
+        given = self._descriptors or open_descriptors(settings, tun.tun_device(settings))
         if given.shortage is not None:
             self._events.emit(VpnEvent.BACKEND_FAILED, what="file descriptors", error=given.shortage)
         try:

@@ -78,7 +78,7 @@ class Harness:
 def make_harness(make_settings, make_engine, users, monkeypatch):
     """Without root: no device is made, the reference core has no gate."""
 
-    async def configured(device):
+    def configured(device):
         assert device.mtu == 1400
 
     passwords = PasswordChecker(threads=1)

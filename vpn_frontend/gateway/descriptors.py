@@ -86,11 +86,11 @@ def open_through(opener: Opener, settings: VpnSettings) -> GatewayDescriptors:
         raise
 
 
-async def open_descriptors(settings: VpnSettings, device: tun.TunDevice) -> GatewayDescriptors:
+def open_descriptors(settings: VpnSettings, device: tun.TunDevice) -> GatewayDescriptors:
     """Everything, opened by this process. Raises ``ListenError`` or ``TunError``."""
     opened = open_through(_OwnRights(device), settings)
     try:
-        await tun.configure(device)
+        tun.configure(device)
     except BaseException:
         opened.close()
         raise

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+import errno
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
-from pyroute2 import IPRoute, NetlinkError
+from vpn_frontend.gateway.rtnetlink import RouteSocket
 
 if TYPE_CHECKING:
     from vpn_frontend.settings import Address, Network
@@ -14,22 +15,30 @@ if TYPE_CHECKING:
 
 def local_networks(device: str) -> list[Network]:
     """Networks of the host's addresses, except loopback, link-local and those of ``device``. Empty without netlink."""
-    found: list[Network] = []
     try:
-        with IPRoute() as netlink:
-            own = set(netlink.link_lookup(ifname=device))
-            for message in netlink.get_addr():
-                address = ip_address(message.get_attr("IFA_ADDRESS"))
-                if message["index"] not in own and not address.is_loopback and not address.is_link_local:
-                    found.append(ip_network(f"{address}/{message['prefixlen']}", strict=False))
-    except (NetlinkError, OSError):
+        with RouteSocket() as netlink:
+            addresses = netlink.addresses()
+            own = _find_link(netlink, device)
+    except OSError:
         return []  # without netlink the device cannot be configured either
-    return found
+    return [
+        ip_network(f"{one.peer}/{one.prefixlen}", strict=False)
+        for one in addresses
+        if one.link != own and not one.peer.is_loopback and not one.peer.is_link_local
+    ]
+
+
+def _find_link(netlink: RouteSocket, device: str) -> int | None:
+    try:
+        return netlink.find_link(device)
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
 
 
 def taken_addresses() -> frozenset[Address]:
     """The host's own addresses and those of the gateways of its routes. Raises ``OSError`` without netlink."""
-    with IPRoute() as netlink:
-        own = (message.get_attr(name) for message in netlink.get_addr() for name in ("IFA_ADDRESS", "IFA_LOCAL"))
-        gateways = (message.get_attr("RTA_GATEWAY") for message in netlink.get_routes())
-        return frozenset(ip_address(text) for text in (*own, *gateways) if text)
+    with RouteSocket() as netlink:
+        gateways = {route.gateway for route in netlink.routes() if route.gateway is not None}
+        return frozenset(gateways.union(*({one.address, one.peer} for one in netlink.addresses())))

@@ -15,7 +15,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyroute2 import AsyncIPRoute, NetlinkError
+from vpn_frontend.gateway.rtnetlink import RouteSocket
 
 if TYPE_CHECKING:
     from vpn_frontend.settings import VpnSettings
@@ -68,35 +68,33 @@ def open_queues(name: str, count: int) -> tuple[int, ...]:
     return tuple(queues)
 
 
-async def configure(device: TunDevice) -> None:
+def configure(device: TunDevice) -> None:
     """Set addresses and MTU and bring the device up. Raises ``TunError``."""
     try:
-        async with AsyncIPRoute() as netlink:
-            found = await netlink.link_lookup(ifname=device.name)
-            if not found:
-                raise TunError(f"the TUN device {device.name} is gone")
-            await netlink.link("set", index=found[0], mtu=device.mtu, txqlen=QUEUE_LENGTH)
+        with RouteSocket() as netlink:
+            index = netlink.find_link(device.name)
+            netlink.set_link(index, mtu=device.mtu, queue_length=QUEUE_LENGTH)
             for interface in device.addresses:
-                await _add_address(netlink, found[0], interface)
-            await netlink.link("set", index=found[0], state="up")
+                _add_address(netlink, index, interface)
+            netlink.set_link_up(index)
             for interface in device.addresses:
                 if isinstance(interface, IPv4Interface):
-                    await _add_halves(netlink, found[0], interface)
-    except NetlinkError as error:
-        raise TunError(f"cannot set up the TUN device {device.name}: {error}") from error
+                    _add_halves(netlink, index, interface)
+    except OSError as error:
+        raise TunError(f"cannot set up the TUN device {device.name}: {error.strerror or error}") from error
 
 
-async def _add_address(netlink: AsyncIPRoute, index: int, own: IPv4Interface | IPv6Interface) -> None:
+def _add_address(netlink: RouteSocket, index: int, own: IPv4Interface | IPv6Interface) -> None:
     try:
-        await netlink.addr("add", index=index, address=str(own.ip), prefixlen=own.network.prefixlen)
-    except NetlinkError as error:
-        if own.version == 6 and error.code in (errno.EACCES, errno.EOPNOTSUPP):
+        netlink.add_address(index, own)
+    except OSError as error:
+        if own.version == 6 and error.errno in (errno.EACCES, errno.EOPNOTSUPP):
             text = "this host has IPv6 switched off (net.ipv6.conf.*.disable_ipv6)"
             raise TunError(f'{text}: set vpn.network.ipv6_pool = "", or switch it on') from error
         raise
 
 
-async def _add_halves(netlink: AsyncIPRoute, index: int, own: IPv4Interface) -> None:
+def _add_halves(netlink: RouteSocket, index: int, own: IPv4Interface) -> None:
     """Add routes for both halves of the pool, beside the kernel's own for all of it.
 
     A client on this host replaces the route to the pool by one to its own device, and removes it at its end. The halves
@@ -104,9 +102,9 @@ async def _add_halves(netlink: AsyncIPRoute, index: int, own: IPv4Interface) -> 
     """
     for half in own.network.subnets() if own.network.prefixlen < own.max_prefixlen else ():
         try:
-            await netlink.route("add", dst=str(half), oif=index, prefsrc=str(own.ip))
-        except NetlinkError as error:
-            if error.code != errno.EEXIST:  # a group's pool is that half
+            netlink.add_route(half, index, source=own.ip)
+        except OSError as error:
+            if error.errno != errno.EEXIST:  # a group's pool is that half
                 raise
 
 

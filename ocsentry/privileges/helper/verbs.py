@@ -8,18 +8,16 @@ the descriptors that go with it. ``OSError`` and ``Refused`` become error answer
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 from ipaddress import IPv4Network, ip_network
 from typing import TYPE_CHECKING
 
-from pyroute2 import AsyncIPRoute, NetlinkError
-
 from ocsentry.privileges.helper.answer import Answer, Refused
 from ocsentry.privileges.helper.files import open_file
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.host_networks import local_networks, taken_addresses
+from vpn_frontend.gateway.rtnetlink import RouteSocket
 from vpn_frontend.settings import parse_endpoint
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import Network
 
 MAX_QUEUES = 64  # also sockets: one for each worker
-NETLINK_DEADLINE = 5.0  # seconds
 
 
 def read_key(scope: Scope, message: Document) -> Answer:
@@ -65,7 +62,7 @@ def open_tun(scope: Scope, message: Document) -> Answer:
     try:
         queues = tun.open_queues(scope.device.name, count)
         try:
-            asyncio.run(asyncio.wait_for(tun.configure(scope.device), NETLINK_DEADLINE))
+            tun.configure(scope.device)
         except BaseException:
             for queue in queues:
                 os.close(queue)
@@ -96,30 +93,29 @@ def route(scope: Scope, message: Document) -> Answer:
             raise Refused(f"{network} overlaps with a network of this host")
         if network.network_address in taken_addresses():
             raise Refused(f"{network.network_address} is an address of this host or of its gateway")
-    asyncio.run(asyncio.wait_for(_change_route(scope.device.name, action, str(network)), NETLINK_DEADLINE))
+    _change_route(scope.device.name, action, network)
     return Answer()
 
 
-async def _change_route(device: str, action: str, network: str) -> None:
-    try:
-        async with AsyncIPRoute() as netlink:
-            found = await netlink.link_lookup(ifname=device)
-            if not found:
-                raise OSError(errno.ENODEV, f"the TUN device {device} is gone")
-            try:
-                await netlink.route(action, dst=network, oif=found[0])
-            except NetlinkError as error:
-                if error.code != errno.EEXIST or not await _has_route(netlink, found[0], network):
-                    raise
-    except NetlinkError as error:
-        raise OSError(error.code, str(error)) from error
+def _change_route(device: str, action: str, network: Network) -> None:
+    with RouteSocket() as netlink:
+        try:
+            index = netlink.find_link(device)
+        except OSError as error:
+            raise OSError(errno.ENODEV, f"the TUN device {device} is gone") from error
+        if action == "del":
+            netlink.delete_route(network, index)
+            return
+        try:
+            netlink.add_route(network, index)
+        except OSError as error:
+            if error.errno != errno.EEXIST or not _has_route(netlink, index, network):
+                raise
 
 
-async def _has_route(netlink: AsyncIPRoute, index: int, network: str) -> bool:
-    async for found in await netlink.route("dump", dst=network, oif=index):
-        if found.get_attr("RTA_OIF") == index:
-            return True
-    return False
+def _has_route(netlink: RouteSocket, index: int, network: Network) -> bool:
+    wanted = (network.network_address, network.prefixlen, index)
+    return any((found.destination, found.prefixlen, found.link) == wanted for found in netlink.routes())
 
 
 def _overlap(one: Network, other: Network) -> bool:

@@ -85,7 +85,7 @@ class World:
 
 @pytest_asyncio.fixture
 async def world(tmp_path, make_settings, make_engine, monkeypatch):
-    async def configured(device):
+    def configured(device):
         pass
 
     monkeypatch.setattr(tun, "open_queues", lambda name, count: ())

@@ -14,7 +14,7 @@ import pytest
 from vpn_frontend.gateway.tun import TunError, open_queues
 
 CHILD = """
-import asyncio, json, subprocess
+import json, subprocess
 from ipaddress import ip_interface
 from vpn_frontend.gateway.sockets import close_all
 from vpn_frontend.gateway.tun import TunDevice, TunError, configure, open_queues
@@ -24,7 +24,7 @@ def shown():
     return {connection["ifname"]: connection for connection in json.loads(listing)}
 
 queues = open_queues("ocstest0", 2)
-asyncio.run(configure(TunDevice("ocstest0", (ip_interface("192.168.99.1/24"), ip_interface("fd00:99::1/64")), 1400)))
+configure(TunDevice("ocstest0", (ip_interface("192.168.99.1/24"), ip_interface("fd00:99::1/64")), 1400))
 connection = shown()["ocstest0"]
 try:
     open_queues("ocstest0", 1)
