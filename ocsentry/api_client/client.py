@@ -100,10 +100,10 @@ class ApiClient:
 
 
 class SocketClient(ApiClient):
-    """The API of a running server."""
+    """The API of a running server. ``timeout``: seconds that a request may wait for the next byte."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, timeout: float = REQUEST_TIMEOUT) -> None:
+        self._path, self._timeout = path, timeout
 
     def running(self) -> bool:
         """True if a server listens on the socket. Raises ``ClientError`` without permission."""
@@ -138,7 +138,7 @@ class SocketClient(ApiClient):
 
     def send(self, request: httpx.Request) -> httpx.Response:
         try:
-            with self._http(REQUEST_TIMEOUT) as http:
+            with self._http(self._timeout) as http:
                 return http.send(request)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
@@ -157,7 +157,7 @@ class SocketClient(ApiClient):
 
     def download(self, resource: str, **query: object) -> Iterator[str]:
         """Yields the parts of a text as they come."""
-        with self._answer(resource, _query(query), {}, REQUEST_TIMEOUT) as answer:
+        with self._answer(resource, _query(query), {}, self._timeout) as answer:
             yield from answer.iter_text()
 
     def stream(self, resource: str, *, after: str | None = None, follow: bool = True) -> Iterator[dict[str, Any]]:
@@ -166,7 +166,7 @@ class SocketClient(ApiClient):
         Ends after the latest event unless ``follow`` is true.
         """
         headers, query = {} if after is None else {"Last-Event-ID": after}, _query({"follow": follow})
-        with self._answer(resource, query, headers, None if follow else REQUEST_TIMEOUT) as answer:
+        with self._answer(resource, query, headers, None if follow else self._timeout) as answer:
             yield from parse_events(answer.iter_lines())
 
     @contextmanager

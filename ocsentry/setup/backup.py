@@ -100,22 +100,23 @@ def read_backup(source: Path, folder: Path | None = None) -> Archive:
 def _files_of(config: LoadedConfig) -> Iterator[Path]:
     """Yields the configuration and every file that it names, rule files and databases of places among them."""
     yield config.path
-    for path in _paths_in(config.values.model_dump()):
+    for path in paths_in(config.values.model_dump()):
         if path.is_dir():
             yield from (file for file in sorted(path.rglob("*")) if file.is_file() and not file.is_symlink())
         elif path.is_file():
             yield path
 
 
-def _paths_in(value: Any) -> Iterator[Path]:  # noqa: ANN401 - values of the configuration
+def paths_in(value: Any) -> Iterator[Path]:  # noqa: ANN401 - values of the configuration
+    """Yields every path in nested values."""
     if isinstance(value, Path):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _paths_in(item)
+            yield from paths_in(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _paths_in(item)
+            yield from paths_in(item)
 
 
 def _sort(paths: Iterator[Path], folder: Path) -> tuple[dict[str, Path], list[str]]:

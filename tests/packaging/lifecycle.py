@@ -39,12 +39,14 @@ class Operator:
     def __init__(self, container: Container) -> None:
         self.container = container
         self.times: list[tuple[str, float]] = []
+        self.tokens: set[str] = set()  # that commands have shown
 
     def type(self, command: str) -> str:
         begun = time.monotonic()
         stdin = PASSWORD + "\n" if "user add" in command else ""
         said = self.container.run(command + (" --password-stdin" if stdin else ""), stdin=stdin)
         self.times.append((command, time.monotonic() - begun))
+        self.tokens |= set(re.findall(r"ocs_[0-9a-f]{12}_[0-9a-f]{64}", said))
         return said
 
 
@@ -104,6 +106,7 @@ def live(package: Path, archive: Path, scratch: Path, client: Namespace) -> None
         expect("alice" in container.run("occtl show users"), "occtl is this server's")
         expect(container.run("ps -o user= -C ocsentry").split()[0] == "ocsentry", "the server is no root")
         first.goodbye()
+        try_support(container, operator)
         for command in commands_of(LOOK):
             if command != DEMO:
                 container.run(command)
@@ -130,6 +133,16 @@ def live(package: Path, archive: Path, scratch: Path, client: Namespace) -> None
         if first is not None:
             first.kill()
         container.stop()
+
+
+def try_support(container: Container, operator: Operator) -> None:
+    """The support archive of a packaged service has its log, and no secret of it."""
+    container.run("ocsentry doctor --bundle /root/support.tar.gz")
+    expect(container.run("stat -c %a /root/support.tar.gz").strip() == "600", "the support archive is for its owner")
+    files = container.run("tar -xOzf /root/support.tar.gz", check=False)
+    expect("login_accepted" in files and "ActiveState=active" in files, "log and state of the service are in it")
+    shown = [text for text in (PASSWORD, *operator.tokens) if text in files]
+    expect(operator.tokens and not shown, "no password or token is in it")
 
 
 def files_of(container: Container) -> set[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ import typer
 
 from ocsentry.cli.durations import format_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from ocsentry.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -193,11 +195,28 @@ def _check(cli: Invocation, config: LoadedConfig, notes: Sequence[str] = ()) -> 
 
 def doctor(
     cli: Invocation,
+    archive: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="With --bundle: the archive. Default: ocsentry-support-TIME.tar.gz here."
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with 1 also if there are warnings only.")] = False,
+    bundle: Annotated[
+        bool, typer.Option("--bundle", help="Write an archive for a support request instead, without secrets.")
+    ] = False,
 ) -> None:
-    """Check the host and the configuration, and show how to fix what is wrong."""
+    """Check the host and the configuration, and show how to fix what is wrong.
+
+    With --bundle it writes one archive with versions, configuration, findings, counts, recent events and the log's end.
+    """
     from ocsentry.setup.doctor import run_checks
 
+    if bundle:
+        _write_bundle(cli, archive)
+        return
+    if archive is not None:
+        raise CommandError("a file goes with --bundle")
     results = run_checks(cli.config)
     failed = sum(result.level == "fail" for result in results)
     document = [asdict(result) for result in results]
@@ -207,6 +226,26 @@ def doctor(
     warned = sum(result.level == "warn" for result in results)
     if strict and warned:
         raise CommandError(count(warned, "warning"))
+
+
+def _write_bundle(cli: Invocation, archive: Path | None) -> None:
+    from ocsentry.configuration.model import find_config
+    from ocsentry.setup.support.bundle import make_bundle
+
+    target = archive or Path(f"ocsentry-support-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
+    if target.exists():
+        raise CommandError(f"{target} exists already")
+    path = find_config(cli.config_path)
+    try:
+        config: LoadedConfig | OperatorError = cli.config
+    except OperatorError as error:
+        config = error
+    made = make_bundle(path, config, target)
+    note = "It names users and addresses, and holds no secrets: look at it before you send it."
+    lines = [f"{target}: {count(len(made.files), 'file')}. {note}"]
+    if isinstance(config, OperatorError):
+        lines.append(f"without the findings of doctor, as the configuration is not valid: {config}")
+    cli.emit({"archive": str(target), **asdict(made)}, "\n".join(lines))
 
 
 def _result_line(result: CheckResult) -> str:

@@ -13,7 +13,7 @@ COMMANDS = """
 init --dir --demo --full-tunnel --lan --name
 serve --check --ocserv-conf --pid-file
 demo
-doctor
+doctor --bundle
 status
 stats
 top
