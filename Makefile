@@ -36,7 +36,7 @@ BENCH_PACKAGES := iperf3 wireguard-go wireguard-tools libuv1-dev
 # Of the bare system: an init system, and what the package depends on, so that installing it needs no archive.
 BARE_PACKAGES := systemd,systemd-sysv,dbus,iproute2,python3,nftables,libnftables1,libseccomp2,procps,ca-certificates
 FUZZ_PACKAGES := clang libclang-rt-14-dev
-NATIVE_SOURCES := $(shell find sentry_engine/native vpn_frontend/native sentry_engine/wolfsentry/native -name "*.[ch]" -o -name "*.py")
+NATIVE_SOURCES := $(shell find sentry_engine/native vpn_frontend/native sentry_engine/wolfsentry/native -name "*.[ch]" -o -name "*.py" -o -name "*.wrap")
 
 RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_blocks.py tests/vpn_frontend/native/dtls/test_handshake.py \
     tests/vpn_frontend/native/limits tests/vpn_frontend/native/runtime/test_sharing.py \

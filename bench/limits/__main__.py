@@ -36,8 +36,7 @@ def build() -> Path:
     BINARY.parent.mkdir(parents=True, exist_ok=True)
     prefix = Path((ROOT / ".build" / "wolfssl").read_text().strip())
     flags = ["-std=gnu11", "-O3", "-Wall", "-Wextra", "-D_GNU_SOURCE", f"-I{prefix}/include", f"-I{NATIVE}"]
-    # As vpn_frontend/native/build.py.
-    wrapped = "-Wl,--wrap=AES_GCM_encrypt_avx2,--wrap=AES_GCM_decrypt_avx2,--wrap=wc_AesGcmSetKey"
+    wrapped = f"-Wl,@{NATIVE}/tls/aes_gcm.wrap"
     libraries = [str(prefix / "lib" / "libwolfssl.a"), "-lm", "-lpthread"]
     subprocess.run([os.environ.get("CC", "cc"), *flags, SOURCE, *GCM, "-o", BINARY, wrapped, *libraries], check=True)
     return BINARY

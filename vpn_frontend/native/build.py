@@ -19,7 +19,7 @@ CFFI_HEADERS = runpy.run_path(
 )  # shared; run, since packages are not importable here
 # Calls in wolfSSL that tls/aes_gcm.c takes, unless the library is a FIPS module or has the table of each key in use.
 KEPT = ("#define HAVE_FIPS\n", "#define WC_C_DYNAMIC_FALLBACK\n")
-WRAPPED = ["-Wl,--wrap=AES_GCM_encrypt_avx2,--wrap=AES_GCM_decrypt_avx2,--wrap=wc_AesGcmSetKey"]
+WRAPPED = [f"-Wl,@{HERE}/tls/aes_gcm.wrap"]
 
 
 def describe() -> FFI:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Where wolfSSL would use its AVX2 code for AES-GCM, and the processor has wider instructions, these are used. The linker
- * (--wrap, build.py) leads calls here, so that the library stays as it was released. A FIPS module keeps its own.
+ * (--wrap, aes_gcm.wrap) leads calls here, so that the library stays as it was released. A FIPS module keeps its own.
  *
  * The powers of a hash key are kept in the table that wolfSSL's code in C multiplies by: every key has one, and where AES-NI is
  * used nothing else does. It is cleared with the key. Keys that are set inside of aes.c, for GMAC, have none, and no text.
