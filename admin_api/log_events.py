@@ -37,4 +37,5 @@ class ApiEvent(StrEnum):
     FLEET_CHANGE_UNKNOWN = "fleet_change_unknown"
     FLEET_BLOCKS_TAKEN = "fleet_blocks_taken"
     FLEET_PEER_REFUSED = "fleet_peer_refused"
+    FLEET_POLICY_ABORTED = "fleet_policy_aborted"
     FLEET_STORE_RESTORED = "fleet_store_restored"

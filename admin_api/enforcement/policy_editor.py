@@ -25,6 +25,7 @@ from admin_api.enforcement.api_rules import (
 from admin_api.enforcement.policy_state import NewPolicy, Pending
 from admin_api.enforcement.reports import AppliedReport
 from admin_api.enforcement.revisions import (
+    RULES,
     Documents,
     Note,
     Outcome,
@@ -33,6 +34,7 @@ from admin_api.enforcement.revisions import (
     lacks_content,
     read_earlier,
 )
+from admin_api.enforcement.rollout import Plan, PlanKind
 from admin_api.enforcement.rule_file_set import RuleFileSet
 from admin_api.enforcement.safeguards import MAX_CUT, add_tunnel_sources, lockout, refuse_large_cut
 from admin_api.http.problems import ApiError, ProblemKind
@@ -53,6 +55,7 @@ MAX_RULES = 10_000  # made over the API; each change of one compiles all of them
 MAX_CONFIRM_WITHIN = 3_600.0  # seconds
 APPLY_STEPS = 4  # read, compiled, found harmless, in force
 RETRY = 5.0  # seconds until a failed rollback is tried again
+OTHERS_FIRST = 3.0  # seconds that the node which has applied a policy has to roll it back, before the others do
 SERVER = "system"  # who rolls back without a request
 
 logger = logging.getLogger(__name__)
@@ -105,6 +108,17 @@ class PolicyEditor:
     async def stop(self) -> None:
         await self._unwatch()
 
+    async def follow_pending(self, stored: PolicyRevision | None) -> None:
+        """Another node of a fleet has applied a policy that waits to be confirmed, or settled the one that did."""
+        state = self._state
+        known = state.pending
+        if known is not None and (stored is None or stored.number != known.version):
+            await self._settle_pending()
+        if stored is not None and stored.confirm_by is not None and state.pending is None:
+            deadline = state.clock.deadline(stored.confirm_by) + OTHERS_FIRST
+            state.pending = Pending(stored.number, stored.confirm_by, deadline, stored.actor)
+            self._watch()
+
     async def change_rule(self, change: RuleChange) -> SavedRule:
         """Add, replace or remove one rule.
 
@@ -112,7 +126,7 @@ class PolicyEditor:
         ``ApiError`` for one that needs force; then nothing has changed.
         """
         state = self._state
-        async with state.changing():
+        async with state.changing_everywhere(dry_run=change.dry_run):
             self._refuse_pending()
             async with state.store.read() as unit:
                 rows = {row.id: row for row in await unit.rules.read_all()}
@@ -144,7 +158,8 @@ class PolicyEditor:
             before = None if row is None else row.document
             edits = RuleEdits({change.id: before}, {change.id: change.document})
             note = Note(change.by, _action_of(change, row), change.reason, count_rules(new.policy))
-            await state.replace_policy(new, note, edits if before != change.document else RuleEdits(), write)
+            plan = Plan(PlanKind.RULES, change.by, edits.after)
+            await state.replace_policy(new, plan, note, edits if before != change.document else RuleEdits(), write)
             cut = await state.reassess()
         row = changed[0]
         state.events.emit(ApiEvent.RULE_CHANGED, id=change.id, by=change.by, removed=row is None, sessions_cut=cut)
@@ -153,7 +168,7 @@ class PolicyEditor:
     async def apply(self, wanted: Application) -> AppliedReport:
         """Put the rule files on disk, or ``wanted.rules``, in force. Raises ``PolicyError`` or ``ApiError``."""
         state = self._state
-        async with state.changing():
+        async with state.changing_everywhere(dry_run=wanted.dry_run):
             self._refuse_pending()
             wanted.expect(state.version)
             before = await state.read_documents()
@@ -164,11 +179,13 @@ class PolicyEditor:
                 after = {name: keep_login(doc, before.get(name, {})) for name, doc in wanted.rules.items()}
             if len(after) > MAX_RULES:
                 raise ApiError(ProblemKind.TABLE_FULL, f"{len(after)} rules are more than {MAX_RULES}")
-            return await self._carry_out(wanted, RevisionAction.APPLIED, files, before, after)
+            kind = PlanKind.FILES if wanted.rules is None else PlanKind.RULES
+            plan = Plan(kind, wanted.by, RuleEdits.between(before, after).after)
+            return await self._carry_out(wanted, plan, RevisionAction.APPLIED, files, before, after)
 
     async def roll_back(self, wanted: Application) -> AppliedReport:
         """Return to ``wanted.version``, by default the one before. Raises ``PolicyError`` or ``ApiError``."""
-        async with self._state.changing():
+        async with self._state.changing_everywhere(dry_run=wanted.dry_run):
             return await self._roll_back(wanted)
 
     async def _roll_back(self, wanted: Application) -> AppliedReport:
@@ -180,7 +197,11 @@ class PolicyEditor:
             number = (state.pending.version if state.pending else state.version) - 1
         async with state.store.read() as unit:
             earlier = await read_earlier(unit, number, state.version, state.files, before)
-        report = await self._carry_out(wanted, RevisionAction.ROLLED_BACK, earlier.files, before, earlier.documents)
+        edits = RuleEdits.between(before, earlier.documents)
+        plan = Plan(PlanKind.VERSION, wanted.by, edits.after, number)
+        report = await self._carry_out(
+            wanted, plan, RevisionAction.ROLLED_BACK, earlier.files, before, earlier.documents
+        )
         if not wanted.dry_run:
             state.events.emit(ApiEvent.POLICY_ROLLED_BACK, version=report.version, to=number, by=wanted.by)
             state.report_held()
@@ -189,33 +210,58 @@ class PolicyEditor:
     async def confirm(self, by: str) -> int:
         """Keep the pending policy. Returns its version. Raises ``ApiError`` if there is none."""
         state = self._state
-        async with state.changing():
+        async with state.changing_everywhere():
             pending = state.pending
             if pending is None:
                 raise ApiError(ProblemKind.NOTHING_TO_CONFIRM, "No applied policy waits to be confirmed")
             async with state.store.write() as unit:
                 await unit.revisions.settle(pending.version, Outcome.CONFIRMED)
                 await unit.audit.add(by, "policy_confirmed", f"version {pending.version}")
+                unit.changes.note(RULES, "", noted=pending.version)
             await self._settle_pending()
         state.events.emit(ApiEvent.POLICY_CONFIRMED, version=pending.version, by=by)
         return pending.version
 
     async def roll_back_pending(self) -> None:
-        """Roll back the pending policy, because it was not confirmed in time."""
+        """Roll back the pending policy, because it was not confirmed in time.
+
+        A fleet does so together; a node that cannot reach it does so for itself, and raises what the fleet said.
+        """
         state = self._state
-        async with state.changing():
-            pending = state.pending
-            if pending is None:
-                return
-            if pending.before is not None and state.policy is not pending.before.policy:
-                await state.put_in_force(pending.before)  # at once: the store may be away
-                await state.reassess()
+        if not state.rollout.shared:
+            async with state.changing():
+                await self._withdraw_pending()  # at once: the store may be away
+                await self._roll_back_overdue()
+            return
+        try:
+            async with state.changing_everywhere():
+                await self._roll_back_overdue()  # nothing, if another node has done it
+        except Exception:
+            async with state.changing():
+                await self._withdraw_pending()
+            raise
+
+    async def _withdraw_pending(self) -> None:
+        state, pending = self._state, self._state.pending
+        if pending is not None and pending.before is not None and state.policy is not pending.before.policy:
+            await state.put_in_force(pending.before)
+            await state.reassess()
+
+    async def _roll_back_overdue(self) -> None:
+        pending = self._state.pending
+        if pending is not None:
             moment = pending.confirm_by.isoformat(timespec="seconds")
             reason = f"version {pending.version} was not confirmed by {moment}"
             await self._roll_back(Application(SERVER, reason=reason, force=True))
 
     async def _carry_out(
-        self, wanted: Application, action: RevisionAction, files: RuleFileSet, before: Documents, after: Documents
+        self,
+        wanted: Application,
+        plan: Plan,
+        action: RevisionAction,
+        files: RuleFileSet,
+        before: Documents,
+        after: Documents,
     ) -> AppliedReport:
         state = self._state
         advance(1, APPLY_STEPS)
@@ -245,7 +291,7 @@ class PolicyEditor:
         note = Note(wanted.by, action, wanted.reason, count_rules(new.policy), confirm_by)
         advance(3, APPLY_STEPS)
         pass_no_return()
-        version = await state.replace_policy(new, note, edits, write)
+        version = await state.replace_policy(new, plan, note, edits, write)
         if pending is not None:
             await self._settle_pending()
         if version is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from admin_api.enforcement.api_rules import as_documents
-from admin_api.enforcement.revisions import Documents, Note, RuleEdits, note_revision
+from admin_api.enforcement.revisions import Documents, Note, RuleEdits, note_revision, tell_version
+from admin_api.enforcement.rollout import Alone
 from admin_api.enforcement.rule_file_set import RuleFileSet
 from admin_api.log_events import ApiEvent
 from sentry_engine.policy.rule_files import RuleFiles
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from admin_api.clock import Clock
     from admin_api.enforcement.kernel_filter import KernelFilter
+    from admin_api.enforcement.rollout import Plan, Rollout
     from admin_api.ports import LiveSessions, PolicyLoader
     from admin_api.store import Store, UnitOfWork
     from admin_api.workers import ControlWorker
@@ -84,6 +86,7 @@ class PolicyState:
         self.version = 0  # the number of the latest revision
         self.loaded_at = clock.wall()
         self.pending: Pending | None = None
+        self.rollout: Rollout = Alone()
         self._swaps = 0  # policies that were put in force
         self._kernel = kernel
         self._load = load
@@ -100,6 +103,15 @@ class PolicyState:
         finally:
             if self._swaps != before:  # also where the policy was taken back
                 await self._kernel.lift()
+
+    @asynccontextmanager
+    async def changing_everywhere(self, *, dry_run: bool = False, wait: bool = True) -> AsyncIterator[None]:
+        """As ``changing``, and no other server of a fleet changes the policy meanwhile. A ``dry_run`` needs no turn.
+
+        Raises ``ApiError`` if another one is at it, for long or without ``wait``.
+        """
+        async with nullcontext() if dry_run else self.rollout.turn(wait=wait), self.changing():
+            yield
 
     async def read_disk(self) -> dict[str, RuleFile]:
         """Returns the rule files on disk. Raises ``PolicyError``."""
@@ -143,17 +155,24 @@ class PolicyState:
             return len(await self.sessions.reassess())
 
     async def replace_policy(
-        self, new: NewPolicy, note: Note, edits: RuleEdits, write: Callable[[UnitOfWork], Awaitable[object]]
+        self,
+        new: NewPolicy,
+        plan: Plan,
+        note: Note,
+        edits: RuleEdits,
+        write: Callable[[UnitOfWork], Awaitable[object]],
     ) -> int | None:
-        """Put a policy in force and write its revision and ``write``: both or none.
+        """Put a policy in force and write its revision and ``write``: both or none, on all servers of a fleet or none.
 
         Returns the number of the revision; ``None`` if the policy is the one in force already.
         """
         before = NewPolicy(self.policy, self.files)
+        proposal = await self.rollout.agree(plan)
         try:
             async with self.store.write() as unit:
                 await write(unit)
                 row = await note_revision(unit, note, new.files, edits)
+                await self.rollout.seal(unit, proposal, None if row is None else row.number)
                 await self.put_in_force(new)
         except BaseException:
             if self.policy is not before.policy:
@@ -161,6 +180,7 @@ class PolicyState:
             raise
         if row is not None:
             self.version = row.number
+        await self.rollout.spread(proposal)
         return None if row is None else row.number
 
     async def note(self, note: Note) -> None:
@@ -171,6 +191,7 @@ class PolicyState:
         try:
             async with self.store.write() as unit:
                 row = await note_revision(unit, note, self.files, RuleEdits())
+                tell_version(unit, row)
                 version = self.version if row is None else row.number
                 await unit.audit.add(note.by, "policy_reloaded", f"version {version}", rules=note.rules)
         except Exception as error:  # noqa: BLE001 - a full disk, for example: no fault of this program

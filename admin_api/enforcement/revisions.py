@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sentry_engine.policy.rule_files import RuleFile
 
 Documents = dict[str, dict[str, Any]]  # rules made over the API, by id
+RULES = "rules"  # the kind of change that tells the other nodes of a fleet of the policy
 
 
 class Source(StrEnum):
@@ -78,6 +79,7 @@ class RuleEdits:
 
 async def note_revision(unit: UnitOfWork, note: Note, files: RuleFileSet, edits: RuleEdits) -> PolicyRevision | None:
     """Write a revision if the files or rules differ from those last noted. Returns ``None`` if they do not."""
+    await unit.revisions.take_turn()
     noted = await unit.revisions.files()
     present = files.digests()
     before = {name: row.digest for name, row in noted.items() if row.digest is not None}
@@ -104,6 +106,12 @@ async def note_revision(unit: UnitOfWork, note: Note, files: RuleFileSet, edits:
     return await unit.revisions.add(
         note.by, note.action, changes, reason=note.reason, rules=note.rules, confirm_by=note.confirm_by
     )
+
+
+def tell_version(unit: UnitOfWork, row: PolicyRevision | None) -> None:
+    """Have the other nodes of a fleet know of a revision that this one has made of its own files."""
+    if row is not None:
+        unit.changes.note(RULES, "", noted=row.number)
 
 
 async def read_files_in_force(unit: UnitOfWork) -> RuleFileSet:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from admin_api.enforcement.api_rules import count_rules, parse_end
 from admin_api.enforcement.policy_editor import write_rules
 from admin_api.enforcement.revisions import Note, RevisionAction, RuleEdits
+from admin_api.enforcement.rollout import Plan, PlanKind
+from admin_api.http.problems import ApiError
 from admin_api.log_events import ApiEvent
 from admin_api.store.audit import SYSTEM
 
@@ -33,17 +35,21 @@ class RuleExpiry:
         self._soonest: datetime | None = None  # end of a rule
 
     async def remove_ended(self) -> list[str]:
-        """Returns the ids of the removed rules. Waits while a policy waits to be confirmed."""
+        """Returns the ids of the removed rules.
+
+        None while a policy waits to be confirmed, or another node of a fleet changes the policy: the next run does it.
+        """
         state = self._state
         if state.version != self._version:
             version, documents = state.version, await state.read_documents()
             self._soonest, self._version = min(_ends(documents).values(), default=None), version
         if self._soonest is None or state.clock.wall() < self._soonest or state.pending is not None:
             return []
-        async with state.changing():
-            if state.pending is not None:
-                return []
-            return await self._remove()
+        try:
+            async with state.changing_everywhere(wait=False):
+                return [] if state.pending is not None else await self._remove()
+        except ApiError:
+            return []
 
     async def _remove(self) -> list[str]:
         state = self._state
@@ -61,7 +67,7 @@ class RuleExpiry:
                 await unit.audit.add(SYSTEM, RevisionAction.RULE_REMOVED.value, name, reason=ENDED)
 
         note = Note(SYSTEM, RevisionAction.RULE_REMOVED, ENDED, count_rules(new.policy))
-        await state.replace_policy(new, note, edits, write)
+        await state.replace_policy(new, Plan(PlanKind.RULES, SYSTEM, edits.after), note, edits, write)
         cut = await state.reassess()
         for name in ended:
             state.events.emit(ApiEvent.RULE_CHANGED, id=name, by=SYSTEM, removed=True, sessions_cut=cut)

@@ -8,13 +8,14 @@ seconds and disconnects the sessions that the policy refuses by then.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 from admin_api.log_events import ApiEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from admin_api.clock import Clock
     from admin_api.enforcement.rule_expiry import RuleExpiry
     from admin_api.ports import LiveSessions
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """A task that runs ``apply_due`` every ``PERIOD`` seconds."""
+    """Runs ``apply_due``, and removes rules that have ended, every ``PERIOD`` seconds."""
 
     def __init__(
         self,
@@ -53,17 +54,20 @@ class Scheduler:
         self._control = control
         self._rule_expiry = rule_expiry
         self._last_run = clock.wall()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="schedules of rules and users")
+        """Two tasks: to remove rules may wait for the other nodes of a fleet, which no schedule does."""
+        self._tasks = [
+            asyncio.create_task(self._run(self.apply_due), name="schedules of rules and users"),
+            asyncio.create_task(self._run(self._rule_expiry.remove_ended), name="rules that have ended"),
+        ]
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
 
     async def apply_due(self) -> int:
         """Apply due schedules and expiries. Returns how many sessions that disconnected."""
@@ -78,11 +82,10 @@ class Scheduler:
         self._last_run = now  # only now: after a failure of the store the same time is looked at again
         return cut + sum(self._sessions.kill_user(name, EXPIRED) for name in expired)
 
-    async def _run(self) -> None:
+    async def _run(self, work: Callable[[], Awaitable[object]]) -> None:
         while True:
             await asyncio.sleep(PERIOD)
-            for work in (self.apply_due, self._rule_expiry.remove_ended):
-                try:
-                    await work()
-                except Exception:
-                    logger.exception("schedules and expiries could not be applied")
+            try:
+                await work()
+            except Exception:
+                logger.exception("schedules and expiries could not be applied")

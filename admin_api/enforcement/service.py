@@ -21,8 +21,9 @@ from admin_api.enforcement.api_rules import RuleChange, SavedRule, count_rules
 from admin_api.enforcement.blocks.bulk_import import BlockImport, ImportOptions
 from admin_api.enforcement.blocks.enforced import BlockChange, BlockList, Followed, block_rule_id
 from admin_api.enforcement.blocks.writer import OwnRows
+from admin_api.enforcement.following import BY, PolicyFollower
 from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
-from admin_api.enforcement.policy_editor import PolicyEditor
+from admin_api.enforcement.policy_editor import Application, PolicyEditor
 from admin_api.enforcement.policy_state import PolicyState
 from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport, RemovalReport
 from admin_api.enforcement.revisions import Note, RevisionAction, RuleEdits, note_revision, read_files_in_force
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
     from admin_api.enforcement.blocks.table import BlockEntry
     from admin_api.enforcement.blocks.writer import BlockRows
+    from admin_api.enforcement.following import Prepared
+    from admin_api.enforcement.rollout import Rollout
     from admin_api.ports import LiveSessions, PolicyLoader
     from admin_api.store import Store
     from sentry_engine.engine.decision_log import Decision
@@ -110,7 +113,9 @@ class Enforcement:
         self._blocks = BlockList(engine, store, events, clock, self._lock, block_rows or OwnRows())
         expiry = RuleExpiry(self._state)
         self._scheduler = Scheduler(engine, sessions, store, events, clock, self._lock, self.control, expiry)
+        self.follower = PolicyFollower(self._state, self._editor)
         self._failure: PolicyReport | None = None
+        self._outdated = False  # the failure is that of a change by another node
         self._deferred = False
         self._reloading: set[asyncio.Task[PolicyReport]] = set()
 
@@ -286,16 +291,25 @@ class Enforcement:
             )
 
     async def reload(
-        self, *, by: str = "system", dry_run: bool = False, automatic: bool = False, reason: str = ""
+        self,
+        *,
+        by: str = "system",
+        dry_run: bool = False,
+        automatic: bool = False,
+        everywhere: bool = False,
+        reason: str = "",
     ) -> PolicyReport:
         """Put the rule files on disk in force. Files with an error are reported and change nothing.
 
         ``automatic``: no operator asked for it. Held files stay held then, and while a policy waits to be confirmed,
-        the reload waits too; otherwise it is refused with ``ApiError``.
+        the reload waits too; otherwise it is refused with ``ApiError``. ``everywhere``: on all nodes of a fleet, each
+        with the files of its own disk, or on none.
         """
         state = self._state
         if dry_run:
             return await self._examine(state.loader_of_disk(await state.read_documents()))
+        if everywhere and state.rollout.shared:
+            return await self._reload_everywhere(by, reason)
         async with state.changing():
             if state.pending is not None:
                 if not automatic:
@@ -321,6 +335,34 @@ class Enforcement:
             await state.note(Note(by, RevisionAction.FILES, reason, count_rules(new.policy)))
         self._emit_loaded(by, cut)
         return self._report(new.policy, cut=cut)
+
+    async def _reload_everywhere(self, by: str, reason: str) -> PolicyReport:
+        try:
+            done = await self._editor.apply(Application(by, reason=reason, force=True))
+        except (PolicyError, PlanError) as error:
+            problems = _problems_of(error)
+            self._events.emit(ApiEvent.POLICY_REFUSED, problems=[str(problem) for problem in problems])
+            return self._report(problems=problems)
+        self._failure, self._outdated = None, False
+        self._emit_loaded(by, done.sessions_cut)
+        return self._report(self._state.policy, cut=done.sessions_cut)
+
+    def share(self, rollout: Rollout) -> None:
+        """Change the policy together with the other nodes of a fleet from now on."""
+        self._state.rollout = rollout
+
+    async def follow_policy(self, prepared: Prepared | None) -> bool:
+        """Put in force what another node has changed. False: it cannot be used here, and the earlier policy stays."""
+        try:
+            cut = await self.follower.activate(prepared)
+        except (PolicyError, PlanError) as error:
+            self._note_failure(self._report(problems=_problems_of(error)))
+            self._outdated = True
+            return False
+        if self._outdated:
+            self._failure, self._outdated = None, False
+        self._emit_loaded(BY, cut)
+        return True
 
     async def compare_disk(self) -> tuple[Mapping[str, RuleFile], Mapping[str, RuleFile]]:
         """Returns the rule files in force, and those on disk. Raises ``PolicyError``."""

@@ -68,6 +68,12 @@ class FleetPeerRefused(EventFields):
     earlier: int = Field(description="Of the same source and reason, not told since the last event.", examples=[0])
 
 
+@event(ApiEvent.FLEET_POLICY_ABORTED)
+class FleetPolicyAborted(EventFields):
+    proposal: int = Field(description="The number of the proposed change of the policy.", examples=[12])
+    problems: list[str] = Field(examples=[["n2: /etc/ocsentry/rules/office.json /wolfsentry/rules/0: unknown key"]])
+
+
 @event(ApiEvent.FLEET_STORE_RESTORED)
 class FleetStoreRestored(EventFields):
     before: int = Field(description="The revision that this node had applied.", examples=[1200])

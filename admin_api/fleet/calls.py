@@ -124,7 +124,7 @@ class Calls:
                 autocommit=True,
                 prepare_threshold=None,
                 connect_timeout=CONNECT_TIMEOUT,
-                options=f"-c statement_timeout={STATEMENT_TIMEOUT} -c lock_timeout={STATEMENT_TIMEOUT}",
+                options=f"-c statement_timeout={STATEMENT_TIMEOUT} -c lock_timeout={STATEMENT_TIMEOUT} -c jit=off",
             )
         except (psycopg.Error, OSError) as error:
             raise NotAskedError(" ".join(str(error).split())) from error

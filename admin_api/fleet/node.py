@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from admin_api.enforcement.revisions import RULES
 from admin_api.fleet.accounts import GROUP, KILL, KILL_SESSION, USER, GroupPart, KillPart, ReadAgain, UserPart
 from admin_api.fleet.block_rows import BLOCK, UNBLOCK, BlockPart, FleetRows
 from admin_api.fleet.changes import Changes
@@ -15,7 +16,8 @@ from admin_api.fleet.log_trim import LogTrim
 from admin_api.fleet.membership import Membership, NodeState
 from admin_api.fleet.node_list import count_applied
 from admin_api.fleet.penalties import FORGIVEN, PENALTY, PenaltyPart
-from admin_api.fleet.rules import RULES, RulesPart
+from admin_api.fleet.rollout import PolicyRollout
+from admin_api.fleet.rules import PROPOSED, RulesPart
 from admin_api.fleet.sessions import FleetSessions
 
 if TYPE_CHECKING:
@@ -81,8 +83,10 @@ class FleetNode:
         self.changes.register(UserPart(store, sessions, engine, clock), USER)
         self.changes.register(GroupPart(store, sessions, settings), GROUP)
         self.changes.register(KillPart(sessions), KILL, KILL_SESSION)
-        self._rules = RulesPart(enforcement, self._events)
-        self.changes.register(self._rules, RULES)
+        self._rules = RulesPart(enforcement, store, self.membership, self._events)
+        self.changes.register(self._rules, RULES, PROPOSED)
+        self._rules.start()
+        enforcement.share(PolicyRollout(store, self.membership, self.changes, self._rules, self._events))
         self.penalties = PenaltyPart(
             engine, store, self.membership, control=enforcement.control, lift=lift, report=self.sessions.report
         )

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 NODES = text(
     "SELECT n.name, n.epoch, n.state, n.version, n.peer_url, n.joined_at,"
     " extract(epoch FROM clock_timestamp() - b.seen_at) AS silence, b.applied, b.sessions,"
-    " h.revision - b.applied AS behind,"
-    " fleet.is_lost_v1(n.id, n.epoch, make_interval(secs => :dead_after)) AS lost"
-    " FROM fleet.nodes n JOIN fleet.beats b ON b.node = n.id, fleet.head h ORDER BY n.name"
+    " (SELECT revision FROM fleet.head) - b.applied AS behind,"
+    " fleet.is_lost_v1(n.id, n.epoch, make_interval(secs => :dead_after)) AS lost, p.revision, p.digest"
+    " FROM fleet.nodes n JOIN fleet.beats b ON b.node = n.id"
+    " LEFT JOIN fleet.node_policies p ON p.node = n.id ORDER BY n.name"
 )
 APPLIED = text(
     "SELECT count(*) FILTER (WHERE b.applied >= :revision) AS applied, count(*) AS of"
@@ -34,7 +35,8 @@ FORGET = text("SELECT fleet.forget_v1(:name, make_interval(secs => :dead_after))
 class NodeRow:
     """One node. ``state``: ``active``, ``draining``, ``left``, or ``dead``: not heard, without a goodbye.
 
-    ``silence``: seconds since its last beat. ``behind``: changes that it has not applied yet.
+    ``silence``: seconds since its last beat. ``behind``: changes that it has not applied yet. ``policy_version`` and
+    ``rule_files`` (a digest): what is in force there; ``None`` until it has told.
     """
 
     name: str
@@ -47,6 +49,8 @@ class NodeRow:
     applied: int
     behind: int
     sessions: int
+    policy_version: int | None
+    rule_files: str | None
 
     @property
     def is_live(self) -> bool:
@@ -90,4 +94,6 @@ def _node_of(row: Any) -> NodeRow:  # noqa: ANN401 - a row by its columns
         applied=row["applied"],
         behind=max(0, row["behind"]),
         sessions=row["sessions"] if state not in {"left", "dead"} else 0,
+        policy_version=row["revision"],
+        rule_files=row["digest"],
     )

@@ -8,12 +8,13 @@ from fastapi import Query, Response, status
 
 from admin_api.dependencies import ServicesOf, SettingsWrite, StatusRead
 from admin_api.fleet.node_list import NodeRow, forget_rows, read_nodes, set_state
+from admin_api.fleet.policy_answers import latest_proposal
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_NODE_NAME
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
 from admin_api.http.sorting import sorted_page
-from admin_api.nodes.schemas import FleetView, NodeView
+from admin_api.nodes.schemas import FleetView, NodeView, ProposalView
 from admin_api.services import Services
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ async def get_fleet(_: StatusRead, services: ServicesOf) -> FleetView:
     settings, membership = fleet.settings, fleet.membership
     nodes = await read_nodes(services.store, settings.dead_after)
     live = [node for node in nodes if node.is_live]
+    proposal = await latest_proposal(services.store)
     newest = fleet.changes.revision if membership.answer is None else membership.answer.revision
     return FleetView(
         node=settings.name,
@@ -47,6 +49,7 @@ async def get_fleet(_: StatusRead, services: ServicesOf) -> FleetView:
         nodes=len(live),
         known=len(nodes),
         sessions=sum(node.sessions for node in live),
+        proposal=None if proposal is None else ProposalView.model_validate(proposal),
         dead_after=settings.dead_after,
         addresses=settings.addresses,
         on_store_loss=settings.on_store_loss,
@@ -141,6 +144,8 @@ def _show(fleet: "FleetNode", node: NodeRow) -> NodeView:
         applied=node.applied,
         behind=node.behind,
         sessions=node.sessions,
+        policy_version=node.policy_version,
+        rule_files=node.rule_files,
         peer_url=node.peer_url,
     )
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from admin_api.http.values import View
+from admin_api.policy.version_schemas import PolicyAnswerView
 
 
 class NodeView(View):
@@ -26,7 +27,30 @@ class NodeView(View):
     applied: int = Field(description="The revision up to which it has applied all changes.", examples=[1200])
     behind: int = Field(description="Changes that it has not applied yet.", examples=[0])
     sessions: int = Field(examples=[120])
+    policy_version: int | None = Field(
+        description="The version of the policy in force there. Null: it has not told.", examples=[13]
+    )
+    rule_files: str | None = Field(
+        description="A digest of its rule files: another one than that of the others shows files that differ.",
+        examples=["9f86d081884c7d65"],
+    )
     peer_url: str = Field(description="Where the other nodes reach it. Empty: over the database alone.", examples=[""])
+
+
+class ProposalView(View):
+    """A change of the policy that was proposed to all nodes."""
+
+    number: int = Field(description="Counts proposals, also those that were aborted.", examples=[12])
+    node: str = Field(description="Which has proposed it.", examples=["n1"])
+    at: datetime = Field(description="When that was.", examples=["2030-01-01T12:00:00Z"])
+    state: Literal["proposed", "active", "aborted"] = Field(
+        description="`active` on all live nodes, or `aborted`, and in force on none.", examples=["active"]
+    )
+    version: int | None = Field(description="Of the policy. Null: it changed nothing.", examples=[13])
+    reason: str = Field(description="Why it was aborted.", examples=[""])
+    answers: list[PolicyAnswerView] = Field(
+        description="Of the nodes that have answered.", examples=[[{"node": "n2", "ok": True, "problems": []}]]
+    )
 
 
 class FleetView(View):
@@ -45,6 +69,10 @@ class FleetView(View):
     nodes: int = Field(description="Nodes that are heard.", examples=[3])
     known: int = Field(description="Nodes that have ever joined, and were not forgotten.", examples=[3])
     sessions: int = Field(description="Of all nodes that are heard.", examples=[360])
+    proposal: ProposalView | None = Field(
+        description="The newest change of the policy that was proposed to all nodes. Null: there was none.",
+        examples=[None],
+    )
     dead_after: float = Field(description="Seconds.", examples=[10.0])
     addresses: Literal["nat", "routed"] = Field(
         description="How packets find clients: each node translates, or their addresses are routed.", examples=["nat"]

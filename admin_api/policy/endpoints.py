@@ -92,8 +92,11 @@ async def reload_policy(
     services: ServicesOf,
     dry_run: Annotated[bool, Query(description="Change nothing; report what the reload would do.")] = False,
 ) -> PolicyReportView:
-    """Reload the rule files. An error in any of them changes nothing and is answered with 422."""
-    report = await services.enforcement.reload(by=caller.name, dry_run=dry_run)
+    """Reload the rule files. An error in any of them changes nothing and is answered with 422.
+
+    In a fleet each node reads the files of its own disk: they are in force on all live nodes, or on none.
+    """
+    report = await services.enforcement.reload(by=caller.name, dry_run=dry_run, everywhere=True)
     if not report.valid:
         raise policy_problems(PolicyError(report.problems))
     return PolicyReportView.model_validate(report)

@@ -57,6 +57,14 @@ class PolicyConfirmed(View):
     version: int = Field(description="The version that stays.", examples=[13])
 
 
+class PolicyAnswerView(View):
+    """What one node of a fleet has answered to a change of the policy."""
+
+    node: str = Field(description="The name of the node.", examples=["n2"])
+    ok: bool = Field(description="It has compiled the policy.", examples=[True])
+    problems: list[str] = Field(description="Why it could not.", examples=[[]])
+
+
 class VersionView(View):
     """One version of the policy: who changed it, when, how and why."""
 
@@ -71,6 +79,14 @@ class VersionView(View):
     )
     outcome: Outcome | None = Field(
         description="What became of it, if it had to be confirmed. Null: it waits.", examples=[None]
+    )
+
+
+class ListedVersion(VersionView):
+    nodes: list[PolicyAnswerView] = Field(
+        description="The nodes of a fleet that have compiled it before it was put in force on all of them. Empty: this "
+        "server is no node, or the version came from files of one node.",
+        examples=[[]],
     )
 
 
@@ -91,7 +107,7 @@ class PolicyDifference(View):
     )
 
 
-class VersionDetail(VersionView):
+class VersionDetail(ListedVersion):
     changes: list[PolicyDifference] = Field(description="What this version changed.")
 
 

@@ -2,7 +2,7 @@
 """``/policy/versions``, ``diff``, ``apply``, ``confirm`` and ``rollback``."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -20,6 +20,8 @@ from admin_api.http.routing import resource_router
 from admin_api.http.values import Document
 from admin_api.policy.differences import Difference, compare_files, compare_rules, read_changes
 from admin_api.policy.version_schemas import (
+    ListedVersion,
+    PolicyAnswerView,
     PolicyApplied,
     PolicyApply,
     PolicyConfirmed,
@@ -30,6 +32,7 @@ from admin_api.policy.version_schemas import (
     VersionView,
 )
 from admin_api.services import Services
+from admin_api.store.tables import PolicyRevision
 
 router = resource_router("/policy", tag="policy")
 
@@ -53,12 +56,13 @@ async def list_policy_versions(
     actor: Annotated[str | None, Query(max_length=200, description="Only versions by this caller.")] = None,
     action: Annotated[RevisionAction | None, Query(description="Only versions of this kind.")] = None,
     sort: Annotated[Literal["number", "-number"], Query(description="`number`: oldest first.")] = "-number",
-) -> Page[VersionView]:
+) -> Page[ListedVersion]:
     """List the versions of the policy, newest first or as ``sort`` says: who changed it, when, how and why."""
     past, rising = paging.past_number(sort), sort == "number"
     async with services.store.read() as unit:
         rows = await unit.revisions.page(past=past, limit=paging.fetch, actor=actor, action=action, rising=rising)
-    return paging.page(rows, VersionView.model_validate, lambda row: keyed(sort, row.number))
+    answers = await _answers_of(services, [row.number for row in rows])
+    return paging.page(rows, lambda row: _show_version(row, answers), lambda row: keyed(sort, row.number))
 
 
 @router.get("/versions/{number}", responses=responses(ProblemKind.NOT_FOUND))
@@ -70,7 +74,8 @@ async def get_policy_version(number: int, _: PolicyRead, services: ServicesOf) -
             raise ApiError(ProblemKind.NOT_FOUND, f"There is no version {number}")
         compare = await read_changes(unit, after=number - 1, until=number)
     changes = [PolicyDifference.model_validate(one) for one in await asyncio.to_thread(compare)]
-    return VersionDetail(**VersionView.model_validate(row).model_dump(), changes=changes)
+    listed = _show_version(row, await _answers_of(services, [number]))
+    return VersionDetail(**listed.model_dump(), changes=changes)
 
 
 Version = Annotated[int | None, Query(ge=1, lt=2**31)]
@@ -176,6 +181,22 @@ async def rollback_policy(
     report = await services.enforcement.editor.roll_back(application)
     response.headers["ETag"] = etag_of_policy(report.version)
     return PolicyApplied.model_validate(report)
+
+
+Answers = Mapping[int, list[PolicyAnswerView]]
+
+
+async def _answers_of(services: Services, numbers: Sequence[int]) -> Answers:
+    if services.fleet is None:
+        return {}
+    from admin_api.fleet.policy_answers import answers_of  # noqa: PLC0415 - loads the driver of PostgreSQL
+
+    found = await answers_of(services.store, numbers)
+    return {number: [PolicyAnswerView.model_validate(one) for one in answers] for number, answers in found.items()}
+
+
+def _show_version(row: PolicyRevision, answers: Answers) -> ListedVersion:
+    return ListedVersion(**VersionView.model_validate(row).model_dump(), nodes=answers.get(row.number, []))
 
 
 def etag_of_policy(version: int) -> str:

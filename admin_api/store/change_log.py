@@ -47,6 +47,10 @@ class ChangeLog:
         if self._node:
             self._noted.append(NotedChange(kind, key, body))
 
+    def tells_of(self, kind: str) -> bool:
+        """Whether a change of this kind was noted."""
+        return any(change.kind == kind for change in self._noted)
+
     async def take_turn(self) -> float:
         """Wait until no other transaction publishes. Returns the database's time, in Unix seconds."""
         return float((await self._session.scalar(LOCK)) or 0)

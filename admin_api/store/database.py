@@ -156,7 +156,7 @@ class Store:
             unit = UnitOfWork(session, self.clock, self.node)
             try:
                 yield unit
-                if unit.rules.changed:
+                if unit.rules.changed and not unit.changes.tells_of("rules"):
                     unit.changes.note("rules", "")
                 await unit.changes.publish()
                 await session.commit()

@@ -96,9 +96,9 @@ def _connector(kind: type[BoundedConnection]) -> Callable[..., Awaitable[Bounded
         milliseconds = int(kind.limits.statement * 1000)
         try:
             async with asyncio.timeout(kind.limits.connection):
-                return await kind.connect(
-                    *arguments, options=f"-c statement_timeout={milliseconds} {set_before}".strip(), **options
-                )
+                # No statement here is long enough to be worth compiling, which can take longer than its deadline.
+                set_here = f"-c statement_timeout={milliseconds} -c jit=off {set_before}".strip()
+                return await kind.connect(*arguments, options=set_here, **options)
         except TimeoutError:
             raise psycopg.OperationalError("the database does not answer") from None
 

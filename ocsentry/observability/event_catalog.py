@@ -201,6 +201,9 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ApiEvent.FLEET_PEER_REFUSED: CatalogEntry(
         "warning", "Something that is no node of this fleet, or a node's message that is not taken: `reason`."
     ),
+    ApiEvent.FLEET_POLICY_ABORTED: CatalogEntry(
+        "warning", "A change of the policy is in force on no node, because one could not use it: `problems`."
+    ),
     ApiEvent.FLEET_STORE_RESTORED: CatalogEntry(
         "error", "The database is older than what is in force here, such as after a restore. Blocks are written again."
     ),

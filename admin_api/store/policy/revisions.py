@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, union, update
 
 from admin_api.store.filters import page_by
 from admin_api.store.tables import PolicyChange, PolicyContent, PolicyFile, PolicyRevision
+from admin_api.store.turns import AUDIT, take_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -59,6 +60,10 @@ class RevisionRepository:
         await self._session.flush()
         await self._forget_before(row.number - MAX_REVISIONS + 1)
         return row
+
+    async def take_turn(self) -> None:
+        """Wait until no other transaction adds a revision. Audit rows have the same turn: most write both."""
+        await take_turn(self._session, AUDIT)
 
     async def latest(self) -> PolicyRevision | None:
         return await self._session.scalar(select(PolicyRevision).order_by(PolicyRevision.number.desc()).limit(1))

@@ -116,18 +116,16 @@ async def run_node(fleet_url, rules_folder):
     """Starts nodes, which are stopped at the end."""
     stops = []
 
-    async def run_node(name, *, clock=SYSTEM_CLOCK):
+    async def run_node(name, *, clock=SYSTEM_CLOCK, rules=rules_folder):
         seen = Seen()
         store = await Store.open(fleet_url, serving=True, node=name, clock=clock)
         stops.append(store.close)
         node = FleetNode(fleet_url, FleetSettings(name, SECRET, f"instance of {name}", "1.0"), store, seen)
         stops.append(node.stop)
         await node.start()
-        engine = Engine(Policy.load(rules_folder), core="reference")
+        engine = Engine(Policy.load(rules), core="reference")
         sessions = FakeSessions(engine)
-        enforcement = Enforcement(
-            engine, sessions, store, [rules_folder], events=seen, block_rows=node.rows, clock=clock
-        )
+        enforcement = Enforcement(engine, sessions, store, [rules], events=seen, block_rows=node.rows, clock=clock)
         await enforcement.start()
         stops.append(enforcement.stop)
         again = []

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a change of the policy gets in force on several servers: proposed, agreed by each of them, sealed with its rows.
+
+A server of its own asks none: ``Alone``. Several are in ``admin_api/fleet/rollout.py``.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from admin_api.store import UnitOfWork
+
+
+class PlanKind(StrEnum):
+    """What another server has to do for a change."""
+
+    RULES = "rules"  # compile the changed rules with the rule files that it has in force
+    FILES = "files"  # read the rule files on its disk
+    VERSION = "version"  # return to the rule files of an earlier version
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A change of the policy. ``rules``: those of the API that change, by id; ``None``: removed."""
+
+    kind: PlanKind
+    by: str
+    rules: Mapping[str, dict[str, Any] | None] = field(default_factory=dict)
+    version: int = 0  # to return to
+
+    def as_document(self) -> dict[str, Any]:
+        return {"kind": self.kind.value, "by": self.by, "rules": dict(self.rules), "version": self.version}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Raises ``ValueError`` or ``KeyError`` for a plan of a release that knows more."""
+        kind = PlanKind(document["kind"])
+        return cls(kind, str(document["by"]), dict(document["rules"]), int(document["version"]))
+
+
+class Rollout(Protocol):
+    """Used in this order: ``turn`` around all of it, ``agree``, ``seal`` in the transaction, ``spread``."""
+
+    @property
+    def shared(self) -> bool:
+        """There may be other servers."""
+
+    def turn(self, *, wait: bool = True) -> AbstractAsyncContextManager[None]:
+        """Has no other server change the policy meanwhile, with all earlier changes in force here.
+
+        ``wait`` for another one that is at it. Raises ``ApiError`` if there is none to be had.
+        """
+
+    async def agree(self, plan: Plan) -> int:
+        """Propose. Returns the proposal's number once every server has compiled it; 0: there is no other.
+
+        Raises ``PolicyError`` with the words of a server that cannot, ``ApiError`` if one does not answer.
+        """
+
+    async def seal(self, unit: UnitOfWork, proposal: int, version: int | None) -> None:
+        """Make it active, with what ``unit`` commits. Raises ``ApiError`` if a server no longer agrees."""
+
+    async def spread(self, proposal: int) -> None:
+        """Wait until the others have it in force, for some seconds."""
+
+
+class Alone:
+    """A server without others."""
+
+    shared = False
+
+    @asynccontextmanager
+    async def turn(self, *, wait: bool = True) -> AsyncIterator[None]:  # noqa: ARG002 - there is no other
+        yield
+
+    async def agree(self, plan: Plan) -> int:  # noqa: ARG002 - there is none to ask
+        return 0
+
+    async def seal(self, unit: UnitOfWork, proposal: int, version: int | None) -> None:
+        """Nothing: the rows are enough."""
+
+    async def spread(self, proposal: int) -> None:
+        """Nothing: it is in force."""
