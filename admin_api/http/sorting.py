@@ -46,12 +46,17 @@ def sorted_page(
     def behind(row: Row) -> bool:
         return after is None or (key(row) < after if falling else key(row) > after)
 
-    after = None if paging.after is None else _parse(paging.after, order)
+    after = place_of(paging, order)
     try:
         found = (heapq.nlargest if falling else heapq.nsmallest)(paging.fetch, filter(behind, rows), key=key)
     except TypeError:  # the value of another type
         raise bad_cursor() from None
     return paging.page(found, show, lambda row: json.dumps([order, *key(row)]))
+
+
+def place_of(paging: Paging, order: str) -> tuple[Value, str] | None:
+    """Returns value and id of the row before the page; ``None``: it is the first page. Raises as ``sorted_page``."""
+    return None if paging.after is None else _parse(paging.after, order)
 
 
 def moment(value: datetime | None) -> float:

@@ -15,19 +15,13 @@ from admin_api.http.routing import resource_router
 from admin_api.http.sorting import sorted_page
 from admin_api.http.values import NO_CONTROLS, Cidr, Ip
 from admin_api.services import Services
+from admin_api.sessions.listing import Wanted, count_live, find_live, list_live
 from admin_api.sessions.schemas import LoginWaiting, SessionAccount, SessionLive, StatisticsView
 from admin_api.store.accounting.sessions import AccountFilter
-from vpn_frontend.ports import CloseReason, SessionState, SessionView, WaitingLogin
+from vpn_frontend.ports import CloseReason, SessionState, WaitingLogin
 
 router = resource_router("/sessions", tag="sessions")
 
-SORT_KEYS: dict[str, Callable[[SessionView], str | float]] = {
-    "id": lambda view: view.id,
-    "user": lambda view: view.user,
-    "started_at": lambda view: view.started_at.timestamp(),
-    "rx_bytes": lambda view: view.counters.rx_bytes,
-    "tx_bytes": lambda view: view.counters.tx_bytes,
-}
 SessionOrder = Literal[
     "id", "-id", "user", "-user", "started_at", "-started_at", "rx_bytes", "-rx_bytes", "tx_bytes", "-tx_bytes"
 ]
@@ -55,19 +49,13 @@ async def list_sessions(
     network: Annotated[Cidr | None, Query(description="Only from sources inside this network.")] = None,
     state: Annotated[SessionState | None, Query(description="Only in this state.")] = None,
     transport: Annotated[str | None, Query(pattern="^(tls|dtls|none)$", description="Only over this one.")] = None,
+    node: Annotated[str | None, Query(max_length=64, description="Only of this node of a fleet.")] = None,
+    local: Annotated[bool, Query(description="Only of the server that is asked, whatever its fleet has.")] = False,
     sort: Annotated[SessionOrder, Query(description="`-`: falling.")] = "id",
 ) -> Page[SessionLive]:
-    """List the live sessions, by id or as ``sort`` says."""
-    views = (
-        view
-        for view in services.sessions.list()
-        if (user is None or view.user == user)
-        and (group is None or group in view.groups)
-        and (network is None or view.address in network)
-        and (state is None or view.state is state)
-        and (transport is None or view.transport == transport)
-    )
-    return sorted_page(paging, views, sort, SORT_KEYS, lambda view: view.id, SessionLive.model_validate)
+    """List the live sessions, in a fleet of all nodes, by id or as ``sort`` says."""
+    wanted = Wanted(user, group, network, state, transport, node, local)
+    return await list_live(services, paging, wanted, sort)
 
 
 @router.get("/history", responses=responses())
@@ -138,7 +126,7 @@ async def delete_sessions(
 ) -> DryRunReport:
     """Disconnect all sessions of a user, and tell the clients why. The user may log in again."""
     if dry_run:
-        return DryRunReport(sessions_cut=sum(view.user == user for view in services.sessions.list()))
+        return DryRunReport(sessions_cut=await count_live(services, user))
     cut = services.sessions.kill_user(user, _text(reason))
     async with services.store.write() as unit:
         unit.changes.note("kill_user", user, text=_text(reason))
@@ -148,11 +136,11 @@ async def delete_sessions(
 
 @router.get(BY_SESSION_ID, responses=responses(ProblemKind.NOT_FOUND))
 async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) -> SessionLive:
-    """Get one live session."""
-    view = services.sessions.get(session_id)
-    if view is None:
+    """Get one live session, in a fleet also of another node."""
+    found = await find_live(services, session_id)
+    if found is None:
         raise _not_found(session_id)
-    return SessionLive.model_validate(view)
+    return found
 
 
 @router.delete(

@@ -61,6 +61,12 @@ class SessionDevice(View):
 
 class SessionLive(View):
     id: str = Field(description="Stays the same over reconnects.")
+    node: str = Field(
+        "",
+        description="The node of the fleet that carries it; empty: there is no fleet. Of another node than the one "
+        "that is asked, counters are those last written, and what only its node knows of its tunnel is 0 or empty.",
+        examples=["n1"],
+    )
     user: str
     groups: list[str]
     address: Ip

@@ -18,6 +18,7 @@ from admin_api.http.routing import resource_router
 from admin_api.services import Services
 from admin_api.session_settings.effective import show_effective, split_changed
 from admin_api.session_settings.overrides import render_user_settings
+from admin_api.sessions.listing import count_here, count_live, count_on_others
 from admin_api.store.identities.users import as_record
 from admin_api.store.tables import User
 from admin_api.users import service
@@ -105,7 +106,7 @@ async def replace_user(
     change = await service.replace_user(
         services.store, name, lambda _: body, if_match=if_match, by=caller.name, dry_run=dry_run
     )
-    return _show_changed(services, change, response, dry_run=dry_run)
+    return await _show_changed(services, change, response, dry_run=dry_run)
 
 
 @router.patch(BY_NAME, responses=responses(*CONDITIONAL, ProblemKind.ADDRESS_TAKEN))
@@ -127,7 +128,7 @@ async def change_user(
         return body
 
     change = await service.replace_user(services.store, name, merge, if_match=if_match, by=caller.name, dry_run=dry_run)
-    return _show_changed(services, change, response, dry_run=dry_run)
+    return await _show_changed(services, change, response, dry_run=dry_run)
 
 
 @router.delete(
@@ -143,19 +144,20 @@ async def delete_user(
     if dry_run:
         async with services.store.read() as unit:
             user = await service.get_user(unit, name, if_match)
-        return dry_run_response(_count_sessions(services, user.name))
+        return dry_run_response(await count_live(services, user.name))
     user = await service.remove_user(services.store, name, if_match=if_match, by=caller.name)
     _disconnect(services, user.name)
     services.engine.detectors.forget_user(user.name)
     return None
 
 
-def _show_changed(services: Services, change: UserChange, response: Response, *, dry_run: bool) -> UserChanged:
+async def _show_changed(services: Services, change: UserChange, response: Response, *, dry_run: bool) -> UserChanged:
     """Apply the change to live sessions, and show it."""
     before, after = change.before, change.after
     expired = after.expires_at is not None and after.expires_at <= services.clock.wall()
     if expired or change.new_password or not after.enabled:
-        cut = _count_sessions(services, after.name) if dry_run else _disconnect(services, after.name)
+        elsewhere = await count_on_others(services, after.name)
+        cut = elsewhere + (count_here(services, after.name) if dry_run else _disconnect(services, after.name))
     else:
         cut = len(services.sessions.change_user(before, after, dry_run=dry_run))
     resolve = services.settings.resolve
@@ -168,10 +170,6 @@ def _show_changed(services: Services, change: UserChange, response: Response, *,
 def _add_effective(services: Services, user: User) -> UserDetail:
     settings = services.settings.resolve(as_record(user), user.groups)
     return UserDetail(**UserView.model_validate(user).model_dump(), effective=show_effective(settings))
-
-
-def _count_sessions(services: Services, name: str) -> int:
-    return sum(view.user == name for view in services.sessions.list())
 
 
 def _disconnect(services: Services, name: str) -> int:

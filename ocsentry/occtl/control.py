@@ -85,7 +85,7 @@ class Control:
         general, period = documents.status_blocks(
             server.get("status"),
             server.get("sessions/statistics"),
-            server.items("sessions"),
+            server.items("sessions", local=True),
             bans=len(self._bans()),
             process=server.server_process(),
             now=self._clock(),
@@ -234,12 +234,12 @@ class Control:
     # -- what the server has
 
     def _users(self, *, roaming: bool = False) -> list[Document]:
-        sessions = self._server.items("sessions")
+        sessions = self._server.items("sessions", local=True)
         return sessions if roaming else documents.connected(sessions)
 
     def _sessions(self) -> list[Document]:
         """What a client may come back to."""
-        return [*self._server.items("sessions"), *self._server.items("sessions/waiting")]
+        return [*self._server.items("sessions", local=True), *self._server.items("sessions/waiting")]
 
     def _bans(self) -> list[Document]:
         return documents.list_bans(self._server.items("penalties"), self._server.items("blocks"))

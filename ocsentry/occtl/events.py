@@ -30,7 +30,7 @@ def follow_events(server: SocketClient, keys: TextIO, tell: Callable[[str, Docum
     Raises what the API client raises.
     """
     found: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
-    known = {session["id"]: session for session in server.items("sessions")}
+    known = {session["id"]: session for session in server.items("sessions", local=True)}
     threading.Thread(target=_read, args=(server, found), name="events", daemon=True).start()
     while not _wants_to_quit(keys):
         with suppress(queue.Empty):
@@ -71,7 +71,7 @@ def _tell_event(
     fields = event.get("fields", {})
     session_id = str(fields.get("session", ""))
     if event["kind"] == "session_opened":
-        session = next((one for one in server.items("sessions") if one["id"] == session_id), None)
+        session = next((one for one in server.items("sessions", local=True) if one["id"] == session_id), None)
         if session is not None:
             known[session_id] = session
             tell(_connect_line(session), session)

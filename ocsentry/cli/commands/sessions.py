@@ -45,13 +45,15 @@ def list_sessions(
         str | None, typer.Option(metavar="NAME", help="Only of members of this group.", autocompletion=complete_groups)
     ] = None,
     network: Annotated[str | None, typer.Option(metavar="CIDR", help="Only from sources inside this network.")] = None,
+    node: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this node of a fleet.")] = None,
     sort: Annotated[
         str | None, typer.Option(metavar="KEY", help="user, started_at, rx_bytes or tx_bytes; -KEY: falling.")
     ] = None,
 ) -> None:
-    """List the live sessions."""
-    query = given(user=user, group=group, network=network, sort=sort)
-    _emit_sessions(cli, cli.server.items("sessions", **query), COLUMNS)
+    """List the live sessions, in a fleet of all nodes."""
+    rows = cli.server.items("sessions", **given(user=user, group=group, network=network, node=node, sort=sort))
+    in_fleet = any(row["node"] for row in rows)
+    _emit_sessions(cli, rows, (*COLUMNS[:2], "node", *COLUMNS[2:]) if in_fleet else COLUMNS)
 
 
 def history(

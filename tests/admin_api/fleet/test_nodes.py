@@ -20,9 +20,12 @@ from admin_api.services import Services
 from admin_api.tokens.service import create_token
 from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.test_membership import answered
+from vpn_frontend.gateway.interface import Counters
+from vpn_frontend.ports import JournalEntry, Stage
 
 pytestmark = pytest.mark.asyncio
 NETWORK = "198.51.100.0/24"
+COUNTERS = Counters(rx_packets=1, rx_bytes=700, tx_packets=2, tx_bytes=200)
 
 
 @pytest_asyncio.fixture
@@ -126,13 +129,18 @@ async def test_a_server_without_a_fleet_says_so(server):
     assert "ocsentry_fleet" not in (await server.client.get("/metrics")).text
 
 
-async def test_the_console_shows_drains_and_forgets_nodes(callers):
-    _, other, client, _ = callers
+async def sign_in(client):
+    """Returns the headers of forms of the console, and those of its pages."""
     form = {"Origin": "http://127.0.0.1", "Content-Type": FORM_TYPE}
     secret = f"secret={client.headers['Authorization'].partition(' ')[2]}"
     signed_in = await client.post("/console/sign-in", headers=form, content=secret)
     cookie = {"Cookie": f"{COOKIE}={signed_in.cookies[COOKIE]}"}
-    form |= cookie
+    return form | cookie, cookie
+
+
+async def test_the_console_shows_drains_and_forgets_nodes(callers):
+    _, other, client, _ = callers
+    form, cookie = await sign_in(client)
 
     async def press(path):
         answer = await client.post(f"/console/nodes/{path}", headers=form, content="")
@@ -175,3 +183,53 @@ async def test_a_session_of_another_node_is_ended_by_its_id(callers, ask, view):
         assert (await client.delete(f"/api/v1/sessions/{unknown}")).status_code == 404
     audit = (await client.get("/api/v1/audit?action=session_killed")).json()["items"]
     assert [entry["target"] for entry in audit] == [session]
+
+
+async def test_the_sessions_of_all_nodes_are_one_list(callers, ask, view):
+    one, other, client, of_other = callers
+    ids = [f"{number:032x}" for number in range(1, 6)]
+    for place, session in enumerate(ids):
+        running = (one, other)[place % 2]
+        made = view(session, user=f"user{place}", groups=("staff",) if place < 2 else (), counters=COUNTERS)
+        running.sessions.add(made)
+        assert await running.store.record([JournalEntry(Stage.OPENED, made)]) == []
+        ask(
+            "INSERT INTO fleet.sessions (id, user_key, node, epoch, cookie_digest, source, lost_at)"
+            " SELECT decode(:id, 'hex'), :user, id, epoch, '', '192.0.2.1', CAST(:lost AS timestamptz)"
+            " FROM fleet.nodes WHERE name = :node",
+            id=session,
+            user=made.user,
+            node=running.node.settings.name,
+            lost="2030-01-01" if place == 3 else None,
+        )
+
+    async def listed(query="", of=client):
+        found = await of.get(f"/api/v1/sessions?{query}")
+        assert found.status_code == 200, found.text
+        return [(row["id"], row["node"]) for row in found.json()["items"]]
+
+    places = [(session, ("n1", "n2")[place % 2]) for place, session in enumerate(ids)]
+    assert await listed() == places
+    assert await listed(of=of_other) == places
+    assert await listed("sort=-user") == places[::-1]
+    assert await listed("sort=started_at") == places
+    assert await listed("node=n2") == [places[1], places[3]]
+    assert await listed("node=n1", of=of_other) == places[::2]
+    assert await listed("local=true") == places[::2]
+    assert await listed("group=staff") == places[:2]
+    assert await listed("user=user3") == [places[3]]
+    assert await listed("state=roaming") == [places[3]]
+    assert await listed("network=203.0.113.0/24") == []
+    for order in ("id", "-id", "user", "-started_at", "rx_bytes"):
+        walked, cursor = [], ""
+        while cursor is not None:
+            page = (await client.get(f"/api/v1/sessions?limit=2&sort={order}{cursor}")).json()
+            walked += [(row["id"], row["node"]) for row in page["items"]]
+            cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+        assert walked == (places[::-1] if order.startswith("-") else places), order
+    shown = (await client.get(f"/api/v1/sessions/{ids[1]}")).json()
+    assert (shown["node"], shown["user"], shown["counters"]["rx_bytes"]) == ("n2", "user1", COUNTERS.rx_bytes)
+    cut = await client.delete("/api/v1/sessions?user=user1&dry_run=true")
+    assert cut.json()["sessions_cut"] == 1
+    page = await client.get("/console/sessions", headers=(await sign_in(client))[1])
+    assert "<td>n2</td>" in page.text

@@ -55,6 +55,16 @@ async def votes(running, ask):
     await seen(running, ask, statement, name=name)
 
 
+async def level(pair, ask):
+    """Wait until each node has followed all that the others have told, also of what they noted on the way."""
+    told = None
+    async with asyncio.timeout(TIMEOUT):
+        while told != (told := ask("SELECT revision FROM fleet.head")[0][0]):
+            for running in pair:
+                await running.node.changes.wait_for(told)
+                await running.node._rules.settle()
+
+
 @pytest.fixture
 def folders(tmp_path, rules_folder):
     """The folders of rule files of two nodes, with the same files in both."""
@@ -74,11 +84,12 @@ async def pair(run_node, folders, ask, monkeypatch):
     return nodes
 
 
-async def test_a_rule_is_in_force_on_all_nodes_when_the_change_returns(pair):
+async def test_a_rule_is_in_force_on_all_nodes_when_the_change_returns(pair, ask):
     one, other = pair
     await one.enforcement.change_rule(change("guests", rule("guests")))
     assert one.refuses(INSIDE)
     assert other.refuses(INSIDE)
+    await level(pair, ask)
     assert one.enforcement.version == other.enforcement.version
     await other.enforcement.change_rule(change("guests", None))
     assert not one.refuses(INSIDE)
@@ -108,7 +119,7 @@ async def test_a_node_that_cannot_compile_it_keeps_it_from_all(pair, folders, as
     assert other.refuses(INSIDE)
 
 
-async def test_rule_files_are_reloaded_on_all_nodes_or_on_none(pair, folders):
+async def test_rule_files_are_reloaded_on_all_nodes_or_on_none(pair, folders, ask):
     one, other = pair
     write(folders[0], "more.json", rule("guests"))
     (folders[1] / "more.json").write_text("{")
@@ -121,6 +132,7 @@ async def test_rule_files_are_reloaded_on_all_nodes_or_on_none(pair, folders):
     assert (await one.enforcement.reload(by="me", everywhere=True)).valid
     assert one.refuses(INSIDE)
     assert other.refuses(INSIDE)
+    await level(pair, ask)  # the same file in another folder is noted by the other node as its own
     assert one.enforcement.follower.digest == other.enforcement.follower.digest
     assert one.enforcement.version == other.enforcement.version
 
@@ -133,12 +145,13 @@ async def test_a_file_that_one_node_has_alone_is_shown_and_changes_nothing_elsew
     await one.enforcement.change_rule(change("staff", rule("staff", OTHER)))
     assert not one.refuses(INSIDE)
     assert all(running.refuses(OTHER) for running in pair)
+    await level(pair, ask)
     rows = ask("SELECT revision, digest FROM fleet.node_policies ORDER BY node")
     assert rows[0][0] == rows[1][0], "the number of its version is known to both"
     assert rows[0][1] != rows[1][1]
 
 
-async def test_changes_of_two_nodes_at_once_follow_each_other(pair):
+async def test_changes_of_two_nodes_at_once_follow_each_other(pair, ask):
     one, other = pair
     await asyncio.gather(
         one.enforcement.change_rule(change("a", rule("a"))),
@@ -147,6 +160,7 @@ async def test_changes_of_two_nodes_at_once_follow_each_other(pair):
     )
     for running in pair:
         assert all(running.refuses(address) for address in (INSIDE, OTHER, "192.0.2.1"))
+    await level(pair, ask)
     assert one.enforcement.version == other.enforcement.version
 
 
