@@ -44,7 +44,7 @@ TOPICS: dict[str, dict[str, Workload]] = {
         **{f"loss-{way}-900-tuned": workloads.datagram_loss(way, 900, tuned=True) for way in WAYS},
         **{f"steady-{way}-900": workloads.steady(way, 900) for way in WAYS},
     },
-    "Round trips": {"latency": workloads.latency},
+    "Round trips": {f"latency-{t}": workloads.latency(t) for t in TRANSPORTS},
     "Fairness between clients": {
         **{f"greedy-{t}": workloads.greedy_uploader(t) for t in TRANSPORTS},
         **{f"slow-{t}": workloads.slow_reader(t) for t in TRANSPORTS},

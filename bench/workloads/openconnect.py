@@ -38,19 +38,21 @@ def throughput(transport: str, direction: str) -> Workload:
     return measure
 
 
-def latency(peer: Peer, scale: Scale) -> Iterator[Sample]:
-    with tunnel(peer, peer.host, dtls=False) as client:
-        for name, value in _round_trips(client, peer, scale).items():
-            yield Sample(f"round trip, idle: {name}", "us", value)
-        with tunnel(peer, peer.second_host, dtls=False), iperf_server(peer):
-            load = _start_iperf(peer, peer.second_host, "-t", "60")
-            try:
-                load.await_line(r"connected to", 10)
-                times = _round_trips(client, peer, scale)
-            finally:
-                load.kill()
-        for name, value in times.items():
-            yield Sample(f"round trip, another client uploading: {name}", "us", value)
+def latency(transport: str) -> Workload:
+    """Pings of one client, alone, then beside another one that uploads or downloads at full speed."""
+    dtls = transport == "dtls"
+    name = f"round trip, {transport.upper()}"
+
+    def measure(peer: Peer, scale: Scale) -> Iterator[Sample]:
+        with tunnel(peer, peer.host, dtls=dtls) as client:
+            yield from _samples(f"{name}, idle", client, peer, scale)
+            with tunnel(peer, peer.second_host, dtls=dtls):
+                for beside, options in ("uploading", []), ("downloading", ["-R"]):
+                    with iperf_server(peer), _iperf_running(peer, peer.second_host, *options):
+                        samples = [*_samples(f"{name}, another client {beside}", client, peer, scale)]
+                    yield from samples
+
+    return measure
 
 
 @contextmanager
@@ -77,8 +79,20 @@ def iperf(peer: Peer, host: Host, *arguments: str) -> dict[str, Any]:
     return json.loads(text)
 
 
-def _start_iperf(peer: Peer, host: Host, *arguments: str) -> Program:
-    return Program("iperf3", ["iperf3", "-c", peer.inner_ipv4, "--forceflush", *arguments], host.namespace)
+@contextmanager
+def _iperf_running(peer: Peer, host: Host, *options: str) -> Iterator[None]:
+    command = ["iperf3", "-c", peer.inner_ipv4, "--forceflush", "-t", "60", *options]
+    load = Program("iperf3", command, host.namespace)
+    try:
+        load.await_line(r"connected to", 10)
+        yield
+    finally:
+        load.kill()
+
+
+def _samples(name: str, client: Client, peer: Peer, scale: Scale) -> Iterator[Sample]:
+    for statistic, value in _round_trips(client, peer, scale).items():
+        yield Sample(f"{name}: {statistic}", "us", value)
 
 
 def _round_trips(client: Client, peer: Peer, scale: Scale) -> dict[str, float]:

@@ -49,8 +49,10 @@ PROCESS = _names(
 
 NETWORK = _names("connect bind listen")  # TCP ports are Landlock's; `socket` is in filters
 
-MAIN = THREAD | STREAMS | FILES | PROCESS | NETWORK
-WORKER = THREAD | STREAMS - frozenset(["accept", "poll", "ppoll", "select", "pselect6", "epoll_create1"])
+TIMERS = frozenset(["timerfd_create", "timerfd_settime"])
+
+MAIN = THREAD | STREAMS | FILES | PROCESS | NETWORK | TIMERS
+WORKER = (THREAD | STREAMS | TIMERS) - _names("accept poll ppoll select pselect6 epoll_create1 timerfd_create")
 HELPER = (THREAD | STREAMS | FILES | PROCESS | frozenset(["bind"])) - _names(
     """
     accept accept4 mkdir mkdirat unlink unlinkat rename renameat renameat2 chmod fchmod fchmodat fchown

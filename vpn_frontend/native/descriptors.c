@@ -41,7 +41,7 @@ int gw_add_listener(gw *g, uint32_t worker_index, int fd)
     if (worker->listener_count == GW_LISTENERS_MAX)
         return -ENOSPC;
     listener = &worker->listeners[worker->listener_count];
-    listener->pollable = (struct gw_pollable){ GW_POLL_LISTENER, fd };
+    listener->pollable = (struct gw_pollable){ GW_POLL_LISTENER, .fd = fd };
     listener->port = local_port(fd);
     status = set_nonblocking(fd);
     if (!status)
@@ -83,7 +83,7 @@ int gw_set_signer(gw *g, uint32_t worker_index, int fd)
     worker = g->workers[worker_index];
     if (worker->signer.fd >= 0)
         return -EEXIST;
-    worker->signer_pollable = (struct gw_pollable){ GW_POLL_SIGNER, fd };
+    worker->signer_pollable = (struct gw_pollable){ GW_POLL_SIGNER, .fd = fd };
     status = gw_worker_watch(worker, &worker->signer_pollable, EPOLLIN);
     if (!status)
         worker->signer.fd = fd;

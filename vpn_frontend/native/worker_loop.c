@@ -21,7 +21,7 @@
 #include <sys/prctl.h>
 
 #define EVENTS_PER_TURN 64
-#define TIMER_SLACK 1000ul          /* ns; the default of 50 000 would double the pauses of pacing.h */
+#define TIMER_SLACK 1000ul          /* ns, of epoll_wait; the default is 50 000 */
 
 static void read_signatures(struct gw_worker *worker)
 {
@@ -31,8 +31,27 @@ static void read_signatures(struct gw_worker *worker)
         gw_event_push(&worker->gateway->events, &event, NULL, false);
 }
 
+static void count_link(struct gw_worker *worker, struct gw_pollable *link, uint32_t packets, uint32_t events)
+{
+    gw_link_count(&worker->busy_links, &worker->pacing, link, packets, events, worker->now);
+}
+
+static void count_connection(struct gw_worker *worker, struct gw_connection *connection, uint32_t packets)
+{
+    if (connection->state == GW_CONNECTION_OWNED && connection->worker == worker)
+        count_link(worker, &connection->pollable, packets, connection->interest);
+}
+
+static void count_tun(struct gw_worker *worker, uint32_t packets)
+{
+    if (!worker->tun_paused && !worker->tun_lost)       /* otherwise it is not watched */
+        count_link(worker, &worker->tun, packets, EPOLLIN);
+}
+
 static void dispatch(struct gw_worker *worker, struct gw_pollable *pollable, uint32_t events)
 {
+    uint32_t before = worker->pacing.turn;
+
     switch (pollable->kind) {
     case GW_POLL_MAILBOX:
         worker->mail = true;
@@ -42,16 +61,23 @@ static void dispatch(struct gw_worker *worker, struct gw_pollable *pollable, uin
         break;
     case GW_POLL_TUN:
         gw_downlink_ready(worker);
+        count_tun(worker, worker->pacing.turn - before);
         break;
     case GW_POLL_CONNECTION:
         gw_connection_ready((struct gw_connection *)pollable, events);
         gw_tun_flush(worker);       /* no other client's packets could merge with these, and the cache still has them */
+        count_connection(worker, (struct gw_connection *)pollable, worker->pacing.turn - before);
         break;
     case GW_POLL_SIGNER:
         read_signatures(worker);
         break;
     case GW_POLL_UDP:
         gw_udp_demux_ready(worker, (struct gw_udp_listener *)pollable);
+        count_link(worker, pollable, worker->pacing.turn - before, EPOLLIN);
+        break;
+    case GW_POLL_REST:
+    case GW_POLL_BUSY:
+        worker->busy_links.state = GW_BUSY_DUE;
         break;
     }
 }
@@ -75,6 +101,8 @@ static int epoll_timeout(const struct gw_worker *worker)
 {
     uint64_t due = worker->next_second;
 
+    if (gw_busy_links_are_due(&worker->busy_links))
+        return 0;
     if (worker->udp && worker->udp->waiting)
         return 1;
     if (!worker->connections && !worker->sessions && !worker->accept_paused && !worker->tun_paused)
@@ -86,12 +114,17 @@ static int epoll_timeout(const struct gw_worker *worker)
     return due > worker->now ? (int)((due - worker->now) / GW_MS) + 1 : 1;
 }
 
-/* Reads at once what the kernel answered to what was written, a ping for example: it waits neither for the end of a pause nor for
- * another epoll_wait. After a large turn the next one follows without a pause, and reads more. */
+/* Reads at once what the kernel answered to what was written, a ping for example: it waits neither for the end of a rest nor for
+ * another epoll_wait. After a large turn the next one follows without a rest, and reads more. */
 static void poll_tun_again(struct gw_worker *worker)
 {
-    if (worker->tun_written && (!worker->pacing.busy || gw_pacing_is_small(&worker->pacing)))
+    uint32_t before = worker->pacing.turn;
+
+    if (worker->tun_written && (!worker->pacing.busy || gw_pacing_is_small(&worker->pacing))) {
         gw_downlink_ready(worker);
+        if (worker->pacing.turn != before)
+            count_tun(worker, worker->pacing.turn - before);
+    }
     worker->tun_written = false;
 }
 
@@ -106,22 +139,33 @@ static int prepare_thread(const struct gw_worker *worker)
     return gw_thread_filter_load(worker->gateway->config.filter, worker->gateway->config.filter_size);
 }
 
+/* Handles what is ready. Returns the number of events of busy links. */
+static int handle_events(struct gw_worker *worker)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int count = epoll_wait(worker->epoll, events, EVENTS_PER_TURN, epoll_timeout(worker)), busy;
+
+    worker->now = gw_clock_now();
+    gw_add(&worker->turns, 1);
+    for (int i = 0; i < count && !worker->stopping; i++)
+        dispatch(worker, events[i].data.ptr, events[i].events);
+    busy = gw_busy_links_poll(&worker->busy_links, events, EVENTS_PER_TURN);
+    for (int i = 0; i < busy && !worker->stopping; i++)
+        dispatch(worker, events[i].data.ptr, events[i].events);
+    return busy;
+}
+
 static void *run(void *argument)
 {
     struct gw_worker *worker = argument;
-    struct epoll_event events[EVENTS_PER_TURN];
 
     worker->start_status = prepare_thread(worker);
     worker->stopping = worker->start_status != 0;
     sem_post(&worker->started);
     gw_record_pool_begin();
     while (!worker->stopping) {
-        int count = epoll_wait(worker->epoll, events, EVENTS_PER_TURN, epoll_timeout(worker));
+        int busy = handle_events(worker);
 
-        worker->now = gw_clock_now();
-        gw_add(&worker->turns, 1);
-        for (int i = 0; i < count && !worker->stopping; i++)
-            dispatch(worker, events[i].data.ptr, events[i].events);
         gw_messages_read(worker);
         gw_connections_flush(worker);
         gw_tun_flush(worker);
@@ -131,7 +175,8 @@ static void *run(void *argument)
         gw_connections_flush(worker);
         gw_udp_demux_flush(worker);
         gw_connections_reap(worker);
-        gw_pacing_pause(&worker->pacing, worker->now);
+        gw_busy_links_end_turn(&worker->busy_links, &worker->pacing, &worker->tun, busy, worker->now);
+        gw_pacing_end_turn(&worker->pacing, worker->now);
         worker->handshakes = 0;
     }
     gw_record_pool_end();

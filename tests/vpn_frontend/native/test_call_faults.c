@@ -26,6 +26,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <wolfssl/wolfcrypt/asn_public.h>
@@ -57,6 +58,8 @@
     each(SENDMSG, "sendmsg", EPIPE, ENOBUFS, EHOSTUNREACH, EAGAIN, EINTR)                                                         \
     each(SETSOCKOPT, "setsockopt", ENOPROTOOPT, ENOMEM)                                                                           \
     each(SHUTDOWN, "shutdown", ENOTCONN)                                                                                          \
+    each(TIMERFD_CREATE, "timerfd_create", EMFILE, ENOMEM)                                                                        \
+    each(TIMERFD_SETTIME, "timerfd_settime", EINVAL)                                                                              \
     each(WRITEV, "writev", EIO, ENOBUFS, EINTR)
 
 #define NUMBER(name, ...) CALL_##name,
@@ -167,6 +170,9 @@ WRAP(int, sendmmsg, SENDMMSG, (int fd, struct mmsghdr *all, unsigned int count, 
 WRAP(ssize_t, sendmsg, SENDMSG, (int fd, const struct msghdr *message, int flags), (fd, message, flags))
 WRAP(int, setsockopt, SETSOCKOPT, (int fd, int level, int name, const void *value, socklen_t size), (fd, level, name, value, size))
 WRAP(int, shutdown, SHUTDOWN, (int fd, int how), (fd, how))
+WRAP(int, timerfd_create, TIMERFD_CREATE, (int clock, int flags), (clock, flags))
+WRAP(int, timerfd_settime, TIMERFD_SETTIME,
+     (int fd, int flags, const struct itimerspec *time, struct itimerspec *before), (fd, flags, time, before))
 WRAP(ssize_t, writev, WRITEV, (int fd, const struct iovec *parts, int count), (fd, parts, count))
 
 int __real_epoll_ctl(int fd, int what, int watched, struct epoll_event *event);

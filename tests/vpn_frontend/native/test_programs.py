@@ -15,7 +15,7 @@ WHOLE = sorted(NATIVE.rglob("*.c"))
 FAULT_STEP = int(os.environ.get("OCSENTRY_FAULT_STEP", "4"))
 CALLS = """
     accept4 epoll_create1 epoll_ctl epoll_wait eventfd fcntl getrandom getsockname ioctl nanosleep prctl pthread_create
-    read recv recvmmsg send sendmmsg sendmsg setsockopt shutdown writev
+    read recv recvmmsg send sendmmsg sendmsg setsockopt shutdown timerfd_create timerfd_settime writev
 """
 PROGRAMS = {
     "dtls/test_hello": ["dtls/hello.c", "dtls/cookie.c", "dtls/hmac.c"],
@@ -32,6 +32,7 @@ PROGRAMS = {
     "packet/test_inner_packet": ["packet/inner_packet.c"],
     "packet/test_proxy_header": ["packet/proxy_header.c"],
     "tables/test_address_table": ["tables/address_table.c"],
+    "runtime/test_busy_links": ["runtime/busy_links.c"],
     "runtime/test_dpd": [],
     "tables/test_prefix_table": ["tables/prefix_table.c"],
     "tls/test_hello": ["tls/hello.c"],

@@ -35,7 +35,8 @@ static void watch(struct gw_connection *connection, uint32_t interest)
         connection->unwatched = false;
         return;
     }
-    connection->unwatched = epoll_ctl(connection->worker->epoll, EPOLL_CTL_MOD, connection->pollable.fd, &event) != 0;
+    connection->unwatched = epoll_ctl(gw_link_epoll(&connection->worker->busy_links, &connection->pollable), EPOLL_CTL_MOD,
+                                      connection->pollable.fd, &event) != 0;
     if (connection->unwatched)
         connection->worker->connections_due = true;
     else
@@ -89,7 +90,7 @@ struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const
 
     if (!connection)
         return NULL;
-    connection->pollable = (struct gw_pollable){ GW_POLL_CONNECTION, fd };
+    connection->pollable = (struct gw_pollable){ GW_POLL_CONNECTION, .fd = fd };
     connection->state = proxy ? GW_CONNECTION_PROXY_HEADER : GW_CONNECTION_HANDSHAKE;
     connection->io.write = queue_output;
     connection->io.owner = connection;
@@ -266,6 +267,7 @@ void gw_connection_end(struct gw_connection *connection, enum gw_cause cause)
     gw_signature_clear(&connection->signature);
     gw_sources_remove(connection->worker, &connection->source);
     GW_LIST_REMOVE(connection->worker->connections, connection);
+    gw_link_unwatch(&worker->busy_links, &connection->pollable);
     close(connection->pollable.fd);
     connection->pollable.fd = -1;
     connection->next_dead = worker->dead;
@@ -295,7 +297,7 @@ void gw_connection_detach(struct gw_connection *connection)
     give_slot(connection);
     gw_sources_remove(connection->worker, &connection->source);
     GW_LIST_REMOVE(connection->worker->connections, connection);
-    epoll_ctl(worker->epoll, EPOLL_CTL_DEL, connection->pollable.fd, NULL);
+    gw_link_unwatch(&worker->busy_links, &connection->pollable);
     while (connection->dirty && *dirty && *dirty != connection)
         dirty = &(*dirty)->next_dirty;
     if (connection->dirty && *dirty)

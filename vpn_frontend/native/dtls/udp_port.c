@@ -105,7 +105,7 @@ static int adopt(struct gw_worker *worker, struct gw_udp_port *port, int fd)
         return status;
     if (worker->gateway->config.offloads & GW_OFFLOAD_UDP_GRO)
         ask_for_gro(fd);
-    listener->pollable = (struct gw_pollable){ GW_POLL_UDP, fd };
+    listener->pollable = (struct gw_pollable){ GW_POLL_UDP, .fd = fd };
     listener->index = (uint16_t)port->count;
     listener->port = ntohs(name.sin6_port);   /* sockaddr_in has it at the same offset */
     port->sockets[port->count] = (struct gw_udp_socket){ fd, name.sin6_family == AF_INET6 };

@@ -37,6 +37,8 @@ struct gw_udp_port {
     struct gw_path_cache paths;
     struct gw_cookies cookies;
     struct gw_batch *outgoing[GW_WORKERS_MAX];  /* datagrams gathered for other workers */
+    uint64_t last;                  /* the session of the last datagram */
+    bool mixed;                     /* in this turn datagrams of several sessions came */
     bool waiting;                   /* one of those was not taken: the next turn must come soon */
     struct gw_udp_batch out;
     uint8_t received[GW_RECEIVE_BATCH][GW_RECEIVE_STRIDE];

@@ -49,7 +49,7 @@ void gw_handoff_add(struct gw_worker *worker, uint32_t to, uint64_t session, con
     memcpy(batch->data + batch->size + 8, &length, 4);
     memcpy(batch->data + batch->size + ENTRY_HEADER, packet, size);
     batch->size += ENTRY_HEADER + size;
-    worker->pacing.turn++;          /* counted by both workers: a busy one pauses, and batches form */
+    worker->pacing.turn++;          /* counted by both workers: the links of a busy one rest, and batches form */
 }
 
 size_t gw_handoff_next(const struct gw_batch *batch, size_t *at, uint64_t *session, uint8_t *packet)

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Interrupt moderation for a worker. A peer that sends one record per system call wakes the worker once per record, and waking
- * costs more than the record. So above a rate of packets, a worker whose turns stay small pauses between them, and batches form. An
- * idle tunnel never waits: the rate of the last window decides.
+ * Interrupt moderation. A peer that sends one record per system call wakes the worker once per record, and waking costs more than
+ * the record. So above a rate of packets, the links that bring them rest after a small turn, and batches form (busy_links.h). The
+ * worker goes on with its other links, so a calm one never waits. The rates of the last window decide.
  */
 #ifndef VPN_FRONTEND_PACING_H
 #define VPN_FRONTEND_PACING_H
 
 #include "runtime/clock.h"
-
-#include <stdbool.h>
+#include "runtime/pollable.h"
 
 #define GW_PACING_WINDOW (2 * GW_MS)
 #define GW_PACING_RATE 10u            /* packets per millisecond from which on a worker is busy: 110 Mbit/s of large ones */
+#define GW_PACING_LINK_RATE 2u        /* the same of a link of a busy worker */
 #define GW_PACING_FULL 48u            /* packets in a turn that need no pause */
 #define GW_PACING_FULL_RECORDS 64u    /* the same where most were TLS records: a read takes more of them, for one flush */
-#define GW_PACING_SLEEP (300 * 1000l)  /* ns; 36 packets of 1400 bytes at 1.3 Gbit/s */
+#define GW_PACING_REST 300000u        /* ns; 36 packets of 1400 bytes at 1.3 Gbit/s */
+#define GW_PACING_SHARED_REST 60000u   /* ns; where a calm client's datagrams come over the same UDP socket */
+#define GW_PACING_SHARED (100 * GW_MS)  /* for so long after datagrams of two clients came over one */
+#define GW_PACING_ANSWER (5 * GW_MS)  /* for so long the answer to a packet of a calm link is awaited */
 
 struct gw_pacing {
     uint64_t since;
@@ -25,29 +28,38 @@ struct gw_pacing {
     bool busy;
 };
 
-/* True if a pause is due after this turn, as it is by now. */
+/* True if busy links rest after this turn, as it is by now. */
 static inline bool gw_pacing_is_small(const struct gw_pacing *pacing)
 {
     return pacing->busy && pacing->turn &&
            pacing->turn < (pacing->records > pacing->turn / 2 ? GW_PACING_FULL_RECORDS : GW_PACING_FULL);
 }
 
-/* Pauses if due. To be called at the end of a turn that began at `now`. */
-static inline void gw_pacing_pause(struct gw_pacing *pacing, uint64_t now)
+/* To be called at the end of a turn that began at `now`. */
+static inline void gw_pacing_end_turn(struct gw_pacing *pacing, uint64_t now)
 {
-    const struct timespec pause = { .tv_nsec = GW_PACING_SLEEP };
-    uint32_t turn = pacing->turn;
-    bool small = gw_pacing_is_small(pacing);
-
+    pacing->packets += pacing->turn;
     pacing->turn = pacing->records = 0;
-    pacing->packets += turn;
-    if (now - pacing->since >= GW_PACING_WINDOW) {
-        pacing->busy = pacing->packets > (now - pacing->since) / GW_MS * GW_PACING_RATE;
-        pacing->since = now;
-        pacing->packets = 0;
-    }
-    if (small && pacing->busy)
-        nanosleep(&pause, NULL);
+    if (now - pacing->since < GW_PACING_WINDOW)
+        return;
+    pacing->busy = pacing->packets > (now - pacing->since) / GW_MS * GW_PACING_RATE;
+    pacing->since = now;
+    pacing->packets = 0;
+}
+
+/* Adds what a link brought or took in a turn of a worker with `pacing`. Returns whether the link is busy. */
+static inline bool gw_pacing_count_link(const struct gw_pacing *pacing, struct gw_pollable *link, uint32_t packets, uint64_t now)
+{
+    uint64_t time = now - link->since;
+    bool busy;
+
+    link->packets += packets;
+    if (time < GW_PACING_WINDOW)
+        return link->busy;
+    busy = pacing->busy && link->packets > time / GW_MS * GW_PACING_LINK_RATE;
+    link->since = now;
+    link->packets = 0;
+    return busy;
 }
 
 #endif

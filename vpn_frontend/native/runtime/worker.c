@@ -16,7 +16,8 @@ struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t see
     worker->index = index;
     worker->now = gw_clock_now();
     worker->subnet4 = (struct gw_subnet4){ gateway->config.network4, gateway->config.mask4 };
-    worker->tun = (struct gw_pollable){ GW_POLL_TUN, -1 };
+    worker->tun = (struct gw_pollable){ GW_POLL_TUN, .fd = -1 };
+    worker->busy_links.epoll = worker->busy_links.timer.fd = -1;
     worker->signer.fd = -1;
     worker->signer.now = &worker->now;
     worker->slots_size = gateway->config.max_connections;
@@ -31,8 +32,8 @@ struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t see
         worker->slots[i].generation = 1;
         worker->slots[i].next_free = i + 1;
     }
-    worker->mailbox_pollable = (struct gw_pollable){ GW_POLL_MAILBOX, worker->mailbox.fd };
-    if (gw_worker_watch(worker, &worker->mailbox_pollable, EPOLLIN))
+    worker->mailbox_pollable = (struct gw_pollable){ GW_POLL_MAILBOX, .fd = worker->mailbox.fd };
+    if (gw_worker_watch(worker, &worker->mailbox_pollable, EPOLLIN) || gw_busy_links_init(&worker->busy_links, worker->epoll))
         goto fail;
     return worker;
 
@@ -48,6 +49,7 @@ void gw_worker_free(struct gw_worker *worker)
     gw_signer_link_free(&worker->signer);
     if (worker->tun.fd >= 0)
         close(worker->tun.fd);
+    gw_busy_links_free(&worker->busy_links);
     if (worker->epoll >= 0)
         close(worker->epoll);
     gw_mailbox_free(&worker->mailbox);

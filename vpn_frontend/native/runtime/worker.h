@@ -12,6 +12,7 @@
 #include "queues/chunk_pool.h"
 #include "queues/event_queue.h"
 #include "queues/mailbox.h"
+#include "runtime/busy_links.h"
 #include "runtime/clock.h"
 #include "runtime/pacing.h"
 #include "runtime/pollable.h"
@@ -64,6 +65,7 @@ struct gw_worker {
     bool connections_due;           /* a connection has a deadline, waits to send, or is not watched: every tick counts */
     uint64_t now, next_tick, next_second;
     struct gw_pacing pacing;
+    struct gw_busy_links busy_links;
     uint32_t handshakes;            /* steps of handshakes in this turn */
     pthread_t thread;
     sem_t started;                  /* posted once the thread has loaded its filter, or failed to */

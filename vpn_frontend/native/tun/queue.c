@@ -64,7 +64,7 @@ void gw_tun_failed(struct gw_worker *worker, int error)
     if (worker->tun_lost || (error != EBADFD && error != ENODEV && error != EFAULT))
         return;                     /* EFAULT: read by a thread that waited in the kernel while the device went */
     worker->tun_lost = true;
-    epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->tun.fd, NULL);
+    gw_link_unwatch(&worker->busy_links, &worker->tun);
     gw_count(worker, GW_STAT_tun_lost);
     gw_event_push(&worker->gateway->events, &event, NULL, false);
 }
@@ -86,7 +86,7 @@ void gw_tun_read_failed(struct gw_worker *worker, int error)
     else
         worker->tun_failures = GW_TUN_FAILURES + 1;
     worker->tun_paused = true;
-    epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->tun.fd, NULL);
+    gw_link_unwatch(&worker->busy_links, &worker->tun);
 }
 
 void gw_tun_recovered(struct gw_worker *worker)

@@ -208,6 +208,10 @@ static void sort(struct gw_worker *worker, const struct gw_path *path, const uin
     info.session = *known;
     if (!info.session && info.kind == GW_DTLS_SEALED)
         info.session = find_by_address(worker, path);
+    if (info.session != worker->udp->last) {
+        worker->udp->last = info.session;
+        worker->udp->mixed = true;
+    }
     if (info.session)
         deliver(worker, &info, datagram);
     else
@@ -298,12 +302,21 @@ static int receive(struct gw_worker *worker, const struct gw_udp_listener *liste
     return count;
 }
 
+/* Clients share the sockets. A rest of a busy one would delay the others, of which one may be calm. */
+static void shorten_rest(struct gw_worker *worker, struct gw_udp_port *port, const struct gw_udp_listener *listener)
+{
+    if (port->mixed && listener->pollable.busy)
+        worker->busy_links.shared_until = worker->now + GW_PACING_SHARED;
+    port->mixed = false;
+}
+
 void gw_udp_demux_ready(struct gw_worker *worker, struct gw_udp_listener *listener)
 {
     gw_cookies_turn(&worker->udp->cookies, worker->now);
     for (int i = 0; i < BATCHES_PER_TURN; i++)
         if (receive(worker, listener) < (int)GW_RECEIVE_BATCH)
-            return;
+            break;
+    shorten_rest(worker, worker->udp, listener);
 }
 
 void gw_udp_demux_flush(struct gw_worker *worker)
