@@ -19,8 +19,14 @@ ForceOption = Annotated[
 ]
 
 
-def noun_group(default: Callable[..., None], text: str, **commands: Callable[..., None]) -> typer.Typer:
-    """Returns a noun with ``commands``, and ``list`` for ``default``, which also runs when no command is named.
+def noun_group(
+    default: Callable[..., None],
+    text: str,
+    others: Mapping[str, Callable[..., None]] | None = None,
+    /,
+    **commands: Callable[..., None],
+) -> typer.Typer:
+    """Returns a noun with commands, and ``list`` for ``default``, which also runs when no command is named.
 
     The noun alone takes the options of its ``list``. Before another command they are refused: they would do nothing.
     """
@@ -36,7 +42,7 @@ def noun_group(default: Callable[..., None], text: str, **commands: Callable[...
 
     app.callback()(with_options_of(default, carry_out))
     command(app, "list")(default)
-    for name, function in commands.items():
+    for name, function in ({**(others or {}), **commands}).items():
         command(app, name)(function)
     return app
 

@@ -10,7 +10,7 @@ import typer
 
 from ocsentry.cli.completion import complete_webhooks
 from ocsentry.cli.invocation import CommandError, Invocation, count
-from ocsentry.cli.nouns import NoteOption, command_group
+from ocsentry.cli.nouns import NoteOption, noun_group
 from ocsentry.cli.tables import render_facts
 
 COLUMNS = ("id", "source", "url", "kinds", "enabled", "pending", "dead")
@@ -28,11 +28,11 @@ KindOption = Annotated[
 
 
 def group() -> typer.Typer:
-    return command_group(
+    return noun_group(
+        list_webhooks,
         "Manage webhooks: receivers of events over HTTP.",
         {
             "add": add,
-            "list": list_webhooks,
             "show": show,
             "set": change,
             "del": remove,

@@ -324,10 +324,6 @@ def test_the_first_words_of_a_new_user_are_understood(command_line):
     assert re.fullmatch(r"ocsentry \d+\.\d+\.\d+\S*\n", command_line.ok("--version"))
     assert command_line.ok("-h") == command_line.ok("--help")
     assert " block [OPTIONS] {CIDR}" in command_line.ok("block", "-h")
-    for noun in ("rules", "user", "token"):
-        done = command_line.run(noun)
-        assert done.returncode == 2
-        assert f" {noun} [OPTIONS] COMMAND" in done.stderr.splitlines()[0]
     assert " users list [OPTIONS]" in command_line.ok("users", "list", "-h")
 
 

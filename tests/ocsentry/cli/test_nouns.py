@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nouns alone: they take the options of their list, and refuse them before another command."""
+"""Nouns alone: each with a list shows it, takes its options, and refuses them before another command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import typer
 from ocsentry.cli.app import build_app
 
 ROOT = typer.main.get_command(build_app())
-NOUNS = {name: noun for name, noun in ROOT.commands.items() if getattr(noun, "invoke_without_command", False)}
+GROUPS = {name: noun for name, noun in ROOT.commands.items() if hasattr(noun, "commands")}
+NOUNS = {name: noun for name, noun in GROUPS.items() if noun.invoke_without_command}
 
 
 def options(command):
@@ -18,6 +19,23 @@ def options(command):
 
 def test_nouns_that_list_when_alone_are_found():
     assert {"audit", "blocks", "feeds", "nodes", "operations", "penalties", "sessions", "session"} <= set(NOUNS)
+
+
+def test_every_noun_with_a_list_shows_it_when_alone():
+    assert {name for name, noun in GROUPS.items() if "list" in noun.commands} == set(NOUNS)
+
+
+@pytest.mark.parametrize("name", sorted(GROUPS.keys() - NOUNS.keys()))
+def test_another_noun_alone_shows_its_help_as_an_error(bare_command_line, name):
+    done = bare_command_line.run(name)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert f" {name} [OPTIONS] COMMAND" in done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize("words", ["user", "users", "group", "token", "webhook"])
+def test_a_noun_alone_needs_no_server_where_its_list_needs_none(command_line, words):
+    assert command_line.json(words) == command_line.json(words, "list")
 
 
 @pytest.mark.parametrize("name", sorted(NOUNS))

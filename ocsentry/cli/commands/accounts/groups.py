@@ -18,7 +18,7 @@ from ocsentry.cli.assignments import (
 )
 from ocsentry.cli.completion import complete_groups
 from ocsentry.cli.invocation import CommandError, Invocation, count
-from ocsentry.cli.nouns import DryRunOption, command_group
+from ocsentry.cli.nouns import DryRunOption, noun_group
 
 COLUMNS = ("name", "source", "label", "members", "note")
 ATTRIBUTES: dict[str, type[object]] = {"label": str, "note": str}
@@ -29,11 +29,11 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The group's n
 
 
 def group() -> typer.Typer:
-    return command_group(
+    return noun_group(
+        list_groups,
         "Manage groups of users and what their members get.",
         {
             "add": add,
-            "list": list_groups,
             "show": show,
             "set": change,
             "del": remove,

@@ -12,7 +12,7 @@ import typer
 from ocsentry.cli.completion import complete_tokens
 from ocsentry.cli.durations import parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation
-from ocsentry.cli.nouns import command_group
+from ocsentry.cli.nouns import noun_group
 
 COLUMNS = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at")
 DEFAULT_LIFETIME = "90d"
@@ -20,11 +20,11 @@ NEVER = "never"
 
 
 def group() -> typer.Typer:
-    return command_group(
+    return noun_group(
+        list_tokens,
         "Manage the tokens of the HTTP API.",
         {
             "create": create,
-            "list": list_tokens,
             "revoke": revoke,
         },
     )

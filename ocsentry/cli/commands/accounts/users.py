@@ -21,7 +21,7 @@ from ocsentry.cli.assignments import (
 from ocsentry.cli.commands.accounts import devices, totp
 from ocsentry.cli.completion import complete_users
 from ocsentry.cli.invocation import CommandError, Invocation, count
-from ocsentry.cli.nouns import command_group
+from ocsentry.cli.nouns import noun_group
 
 if TYPE_CHECKING:
     from ocsentry.user_files.password_file import OcpasswdUser
@@ -45,12 +45,12 @@ StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the pa
 
 
 def group() -> typer.Typer:
-    app = command_group(
+    app = noun_group(
+        list_users,
         "Manage the users of the VPN.",
         {
             "add": add,
             "passwd": passwd,
-            "list": list_users,
             "show": show,
             "set": change,
             "enable": enable,

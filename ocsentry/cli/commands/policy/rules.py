@@ -13,6 +13,7 @@ import typer
 
 from ocsentry.cli.commands.policy import rule_changes, rule_exchange, rule_versions
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from ocsentry.cli.nouns import noun_group
 from ocsentry.cli.tables import clean, render_table
 
 if TYPE_CHECKING:
@@ -31,11 +32,10 @@ PathsArgument = Annotated[
 
 
 def group() -> typer.Typer:
-    app = typer.Typer(help="Check, explain and reload the policy.", no_args_is_help=True)
+    app = noun_group(list_rules, "Check, explain and reload the policy.")
     command(app, "check")(check)
     command(app, "explain")(explain)
     command(app, "reload")(reload)
-    command(app, "list")(list_rules)
     command(app, "simulate")(simulate)
     rule_changes.add_commands(app)
     rule_exchange.add_commands(app)
