@@ -14,7 +14,11 @@ it after each loss of the database. A server without ``[fleet]`` uses nothing of
     log_trim.py     keeps the log of changes short
     block_rows.py   blocks: stored by the clock of the database, taken over from the others
     penalties.py    penalties of sources: the worst are told to the others
-    rules.py        rules made over the API, compiled beside everything else
+    rules.py        changes of the policy by others: compiled and answered, then in force
+    rollout.py      changes of the policy by this node: proposed, agreed, sealed
+    policy_answers.py  what the nodes have answered, for operators
+    session_list.py live sessions of the other nodes, for operators
+    deliveries.py   deliveries of webhooks that a lost node has left behind
     accounts.py     users, groups, ended sessions, and what is only read again
     membership.py   the event loop's side: what beats say, who is told of it, the return
     calls.py        the event loop's calls of SQL functions: one round trip each, a hard deadline, a breaker

@@ -12,6 +12,7 @@ from admin_api.enforcement.revisions import RULES
 from admin_api.fleet.accounts import GROUP, KILL, KILL_SESSION, USER, GroupPart, KillPart, ReadAgain, UserPart
 from admin_api.fleet.block_rows import BLOCK, UNBLOCK, BlockPart, FleetRows
 from admin_api.fleet.changes import Changes
+from admin_api.fleet.deliveries import DeliveryTakeover
 from admin_api.fleet.log_trim import LogTrim
 from admin_api.fleet.membership import Membership, NodeState
 from admin_api.fleet.node_list import count_applied
@@ -54,6 +55,7 @@ class FleetNode:
         self.changes = Changes(store, self.membership, events)
         self._events = events
         self._rules: RulesPart | None = None
+        self._deliveries: DeliveryTakeover | None = None
         self.penalties: PenaltyPart | None = None
         self.rows = FleetRows(self.membership, store.clock)
         self.sessions = FleetSessions(url, self.membership, store, events, listener)
@@ -92,6 +94,8 @@ class FleetNode:
         )
         self.changes.register(self.penalties, PENALTY, FORGIVEN)
         self.penalties.start()
+        self._deliveries = DeliveryTakeover(store, self.membership, read_webhooks, self.sessions.report)
+        self._deliveries.start()
         self.changes.register(ReadAgain(read_settings), "settings")
         self.changes.register(ReadAgain(read_webhooks), "webhooks")
         self.membership.on_answer(lambda _: self.membership.report(sessions=len(sessions.list())))
@@ -132,6 +136,8 @@ class FleetNode:
             await self._rules.stop()
         if self.penalties is not None:
             await self.penalties.stop()
+        if self._deliveries is not None:
+            await self._deliveries.stop()
         await self.log_trim.stop()
         await self.sessions.stop()
         await self.membership.stop()

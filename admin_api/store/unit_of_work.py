@@ -60,7 +60,7 @@ class UnitOfWork:
         self.users = UserRepository(session, clock, changes)
         self.locations = TableSnapshot(session, StoredLocation, node)
         self.settings = SettingRepository(session, clock, changes)
-        self.webhooks = WebhookRepository(session, clock, changes)
+        self.webhooks = WebhookRepository(session, clock, changes, node)
 
     async def scalar(self, statement: Executable, values: Mapping[str, object]) -> Any:  # noqa: ANN401 - any column
         """Execute a statement that no repository has. Returns the first column of its first row, or ``None``."""

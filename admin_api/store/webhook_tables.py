@@ -32,11 +32,12 @@ class Webhook(Base):
 
 
 class WebhookDelivery(Base):
-    """One event for one webhook. ``next_at``: when it is tried next; null: never again."""
+    """One event for one webhook. ``next_at``: when it is tried next; null: never again. ``node``: which delivers it."""
 
     __tablename__ = "webhook_deliveries"
 
     id: Mapped[str] = mapped_column(primary_key=True)
+    node: Mapped[str] = mapped_column(server_default="")
     webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
     kind: Mapped[str]
     body: Mapped[str]

@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from admin_api.store.columns import new_id
 from admin_api.store.filters import page_by
+from admin_api.store.turns import AUDIT, take_turn
 from admin_api.store.webhook_tables import Webhook, WebhookDelivery
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ class Outcome:
 
 
 class WebhookRepository:
-    """Adds, reads and removes webhooks and deliveries."""
+    """Adds, reads and removes webhooks and deliveries. Each node of a fleet delivers what it has queued."""
 
-    def __init__(self, session: AsyncSession, clock: Clock, changes: ChangeLog) -> None:
+    def __init__(self, session: AsyncSession, clock: Clock, changes: ChangeLog, node: str = "") -> None:
         self._session = session
+        self._node = node
         self._clock = clock
         self._changes = changes
 
@@ -102,6 +104,10 @@ class WebhookRepository:
     async def get(self, webhook_id: str) -> Webhook | None:
         return await self._session.get(Webhook, webhook_id)
 
+    async def take_turn(self) -> None:
+        """Wait until no other transaction adds webhooks, so that of several nodes one adds those of its file."""
+        await take_turn(self._session, AUDIT)
+
     async def read_all(self) -> Sequence[Webhook]:
         return (await self._session.scalars(select(Webhook).order_by(Webhook.id))).all()
 
@@ -130,6 +136,7 @@ class WebhookRepository:
         rows = [
             {
                 "id": new_id(),
+                "node": self._node,
                 "webhook_id": webhook_id,
                 "kind": kind,
                 "body": body,
@@ -145,19 +152,22 @@ class WebhookRepository:
         return [str(row["id"]) for row in rows]
 
     async def due(self, webhook_id: str, limit: int) -> Sequence[WebhookDelivery]:
-        """Returns the deliveries whose time has come, the one that has waited longest first."""
+        """Returns this node's deliveries whose time has come, the one that has waited longest first."""
         query = (
             select(WebhookDelivery)
             .where(WebhookDelivery.webhook_id == webhook_id, WebhookDelivery.next_at <= self._clock.wall())
+            .where(WebhookDelivery.node == self._node)
             .order_by(WebhookDelivery.next_at, WebhookDelivery.id)
             .limit(limit)
         )
         return (await self._session.scalars(query)).all()
 
     async def next_time(self, webhook_id: str) -> datetime | None:
-        """Returns when the next delivery is tried. ``None``: none waits."""
+        """Returns when the next delivery of this node is tried. ``None``: none waits."""
         query = select(WebhookDelivery.next_at).where(
-            WebhookDelivery.webhook_id == webhook_id, WebhookDelivery.next_at.is_not(None)
+            WebhookDelivery.webhook_id == webhook_id,
+            WebhookDelivery.next_at.is_not(None),
+            WebhookDelivery.node == self._node,
         )
         return await self._session.scalar(query.order_by(WebhookDelivery.next_at).limit(1))
 
@@ -186,6 +196,7 @@ class WebhookRepository:
     def retry(self, row: WebhookDelivery) -> None:
         """Begin the attempts of a delivery from the start; the row is written when the unit of work ends."""
         row.state, row.attempts, row.next_at, row.finished_at = DeliveryState.PENDING.value, 0, self._clock.wall(), None
+        row.node = self._node
 
     async def page(
         self,

@@ -101,6 +101,7 @@ async def take_file_webhooks(store: Store, box: SecretBox, entries: Sequence[Fil
     """Make the webhooks of source ``file`` those of the configuration. One with the same URL keeps its queue."""
     wanted = {entry.url: entry for entry in entries}
     async with store.write() as unit:
+        await unit.webhooks.take_turn()
         rows = {row.url: row for row in await unit.webhooks.read_all() if row.source == FILE}
         for url, row in rows.items():
             if url not in wanted:
