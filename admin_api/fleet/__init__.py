@@ -14,6 +14,7 @@ it after each loss of the database. A server without ``[fleet]`` uses nothing of
     log_trim.py     keeps the log of changes short
     block_rows.py   blocks: stored by the clock of the database, taken over from the others
     penalties.py    penalties of sources: the worst are told to the others
+    heavy.py        sources that exceed a limit over all nodes together
     rules.py        changes of the policy by others: compiled and answered, then in force
     rollout.py      changes of the policy by this node: proposed, agreed, sealed
     policy_answers.py  what the nodes have answered, for operators

@@ -13,6 +13,7 @@ from admin_api.fleet.accounts import GROUP, KILL, KILL_SESSION, USER, GroupPart,
 from admin_api.fleet.block_rows import BLOCK, UNBLOCK, BlockPart, FleetRows
 from admin_api.fleet.changes import Changes
 from admin_api.fleet.deliveries import DeliveryTakeover
+from admin_api.fleet.heavy import HeavyPart
 from admin_api.fleet.log_trim import LogTrim
 from admin_api.fleet.membership import Membership, NodeState
 from admin_api.fleet.node_list import count_applied
@@ -56,6 +57,7 @@ class FleetNode:
         self._events = events
         self._rules: RulesPart | None = None
         self._deliveries: DeliveryTakeover | None = None
+        self.heavy: HeavyPart | None = None
         self.penalties: PenaltyPart | None = None
         self.rows = FleetRows(self.membership, store.clock)
         self.sessions = FleetSessions(url, self.membership, store, events, listener)
@@ -94,6 +96,9 @@ class FleetNode:
         )
         self.changes.register(self.penalties, PENALTY, FORGIVEN)
         self.penalties.start()
+        calls, control, report = self.sessions.calls, enforcement.control, self.sessions.report
+        self.heavy = HeavyPart(engine, calls, self.membership, clock, control=control, report=report)
+        self.heavy.start()
         self._deliveries = DeliveryTakeover(store, self.membership, read_webhooks, self.sessions.report)
         self._deliveries.start()
         self.changes.register(ReadAgain(read_settings), "settings")
@@ -138,6 +143,8 @@ class FleetNode:
             await self.penalties.stop()
         if self._deliveries is not None:
             await self._deliveries.stop()
+        if self.heavy is not None:
+            await self.heavy.stop()
         await self.log_trim.stop()
         await self.sessions.stop()
         await self.membership.stop()
