@@ -188,7 +188,7 @@ async def test_a_node_that_does_not_answer_is_named_until_it_counts_as_dead(pair
     changing = asyncio.create_task(one.enforcement.change_rule(change("guests", rule("guests"))))
     await seen(one, ask, "SELECT 1 FROM fleet.policy_versions WHERE state = 'proposed'")
     assert not one.refuses(INSIDE)
-    ask("UPDATE fleet.nodes SET state = 'left' WHERE name = 'n2'")
+    await other.node.membership.stop()
     await changing
     assert one.refuses(INSIDE)
 
