@@ -50,6 +50,10 @@ ADMIT = (
 )
 CLAIM = "SELECT * FROM fleet.claim_v1(%s, %s, %s, %s, %s::inet, make_interval(secs => %s))"
 RELEASE = "SELECT fleet.release_v1(%s, %s, %s)"
+RELEASE_SEVERAL = (
+    "SELECT count(fleet.release_v1(x.node, x.id, x.generation))"
+    " FROM unnest(%s::int[], %s::bytea[], %s::int[]) AS x (node, id, generation)"
+)
 LOSE = "SELECT fleet.lose_v1(%s, %s, %s)"
 VOID = "SELECT fleet.void_v1(%s, %s, %s, %s, %s)"
 LEND = "SELECT address FROM fleet.lend_v1(%s, %s, %s::cidr, %s, %s, %s)"
@@ -228,7 +232,8 @@ class FleetAdmission:
     def release(self, session: str, generation: int, user: str = "") -> None:
         """As ``Fleet.release``."""
         if self._lease.identity is not None:
-            self._errands.add(RELEASE, (self._lease.identity.node, pack_id(session), generation), user=user)
+            values = (self._lease.identity.node, pack_id(session), generation)
+            self._errands.add(RELEASE, values, user=user, together=RELEASE_SEVERAL)
 
     def lose(self, session: str, generation: int) -> None:
         """As ``Fleet.lose``."""

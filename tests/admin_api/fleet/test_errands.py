@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ends of sessions on their way to the database: many in one call, in their order, and a bad one alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+
+from admin_api.fleet.admission import RELEASE, RELEASE_SEVERAL
+from admin_api.fleet.errands import TOGETHER
+from lab.timeouts import TIMEOUT
+from tests.admin_api.fleet.crowd import make_entry, nodes_of
+from vpn_frontend.sessions.fleet.port import AdmitStatus
+
+pytestmark = pytest.mark.asyncio
+MANY = TOGETHER + 10
+
+
+@pytest_asyncio.fixture
+async def node(make_node, fleet_url):
+    async with nodes_of(make_node, fleet_url, 1) as (made,):
+        yield made
+
+
+@pytest.fixture
+def sent(node, monkeypatch):
+    """The statements of the errands, as they are sent."""
+    seen = []
+    call = node.calls.call
+
+    async def noting(statement, values, *more):
+        seen.append(statement)
+        return await call(statement, values, *more)
+
+    monkeypatch.setattr(node.calls, "call", noting)
+    return seen
+
+
+async def all_done(node):
+    async with asyncio.timeout(TIMEOUT):
+        await node.errands.until_empty()
+
+
+async def test_ends_that_wait_are_told_in_few_calls(node, sent, ask):
+    entries = [make_entry(f"u{number}") for number in range(MANY)]
+    for entry in entries:
+        assert await node.admit(entry) is AdmitStatus.OK
+    sent.clear()
+    for entry in entries:
+        node.admission.release(entry.session, 1, entry.user)
+    await all_done(node)
+    assert sent == [RELEASE_SEVERAL, RELEASE_SEVERAL]
+    assert ask("SELECT count(*) FROM fleet.sessions") == [(0,)]
+    assert await node.admit(make_entry("u0", limit=1)) is AdmitStatus.OK
+
+
+async def test_one_that_the_database_refuses_is_dropped_alone(node, sent, ask):
+    entries = [make_entry(f"u{number}") for number in range(3)]
+    for entry in entries:
+        await node.admit(entry)
+    sent.clear()
+    node.admission.release(entries[0].session, 1, "u0")
+    node.errands.add(RELEASE, (node.id, "not an id", 2**40), "u", RELEASE_SEVERAL)
+    for entry in entries[1:]:
+        node.admission.release(entry.session, 1, entry.user)
+    await all_done(node)
+    assert len(node.refused) == 1
+    assert ask("SELECT count(*) FROM fleet.sessions") == [(0,)]
+    assert sent[0] == RELEASE_SEVERAL, "all were asked at once"
+
+
+async def test_other_errands_keep_their_place_between_ends(node, sent):
+    first, second = make_entry("a"), make_entry("b")
+    node.admission.release(first.session, 1)
+    node.admission.lose(first.session, 1)
+    node.admission.release(second.session, 1)
+    await all_done(node)
+    assert [RELEASE in one for one in sent] == [True, False, True]
