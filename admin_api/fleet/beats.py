@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin_api.fleet.lease import Identity, Lease, lease_clock
-from admin_api.fleet.link import Link, LinkError, conninfo_of
+from admin_api.fleet.link import Link, LinkError, hosts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ class Beats:
         rung: Callable[[int], None],
     ) -> None:
         """``rung`` gets the revision of a notification."""
-        self._link = Link(conninfo_of(url), CHANNEL)
+        self._link = Link(hosts_of(url), CHANNEL)
         self._settings = settings
         self._lease = lease
         self._joined, self._answered, self._failed, self._rung = joined, answered, failed, rung

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from admin_api.fleet.lease import lease_clock
-from admin_api.fleet.link import conninfo_of
+from admin_api.fleet.link import hosts_of
 from vpn_frontend.sessions.fleet.port import FleetSilentError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Calls:
     """For one event loop. ``call`` may run beside itself."""
 
     def __init__(self, url: str) -> None:
-        self._conninfo = conninfo_of(url)
+        self._hosts = hosts_of(url)
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._idle: list[psycopg.AsyncConnection[Row]] = []
         self._running: set[asyncio.Task[list[Row]]] = set()
@@ -117,14 +117,22 @@ class Calls:
         return rows
 
     async def _connect(self) -> psycopg.AsyncConnection[Row]:
-        try:
-            # No prepared statements: a pooler in transaction mode gives each call another backend.
-            return await psycopg.AsyncConnection.connect(
-                self._conninfo,
-                autocommit=True,
-                prepare_threshold=None,
-                connect_timeout=CONNECT_TIMEOUT,
-                options=f"-c statement_timeout={STATEMENT_TIMEOUT} -c lock_timeout={STATEMENT_TIMEOUT} -c jit=off",
-            )
-        except (psycopg.Error, OSError) as error:
-            raise NotAskedError(" ".join(str(error).split())) from error
+        problem: Exception | None = None
+        settings = f"-c statement_timeout={STATEMENT_TIMEOUT} -c lock_timeout={STATEMENT_TIMEOUT} -c jit=off"
+        for attempt in self._hosts.in_turn():
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT / len(self._hosts)):
+                    # No prepared statements: a pooler in transaction mode gives each call another backend.
+                    connection = await psycopg.AsyncConnection.connect(
+                        **{**attempt.options, "options": settings},
+                        autocommit=True,
+                        prepare_threshold=None,
+                    )
+            except TimeoutError:
+                problem = TimeoutError("no answer in time")
+            except (psycopg.Error, OSError) as error:
+                problem = error
+            else:
+                self._hosts.answered(attempt)
+                return connection
+        raise NotAskedError(" ".join(str(problem).split())) from problem

@@ -15,6 +15,8 @@ from psycopg import Error, pq
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import make_url
 
+from admin_api.store.database_hosts import DatabaseHosts
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,19 +29,19 @@ class LinkError(Exception):
     """The database did not answer in time, or refused. The connection is closed, unless the text is the answer."""
 
 
-def conninfo_of(url: str) -> str:
-    """The address of a store's URL in libpq's own form."""
+def hosts_of(url: str) -> DatabaseHosts:
+    """The hosts of a store's URL, with libpq's own parameters."""
     parsed = make_url(url)
     _, options = parsed.get_dialect()().create_connect_args(parsed)
-    return make_conninfo(application_name="ocsentry fleet", **options)
+    return DatabaseHosts({"application_name": "ocsentry fleet", **options})
 
 
 class Link:
     """Used by one thread. Opens itself with the first call, and again after it was closed."""
 
-    def __init__(self, conninfo: str, channel: str = "") -> None:
+    def __init__(self, hosts: DatabaseHosts, channel: str = "") -> None:
         """``channel``: whose notifications ``bells`` returns. Empty: none. Behind some poolers there are none."""
-        self._conninfo = conninfo.encode()
+        self._hosts = hosts
         self._channel = channel
         self._connection: pq.abc.PGconn | None = None
 
@@ -47,7 +49,7 @@ class Link:
         """Execute one statement with ``$1`` and so on. Returns its rows as text, ``None`` for null.
 
         Raises ``LinkError`` after ``wait`` seconds at the latest; what was asked may have been done or not then. Names
-        in the conninfo are looked up by the system, which has its own deadline.
+        of hosts are looked up by the system, which has its own deadline.
         """
         deadline = time.monotonic() + wait
         try:
@@ -87,19 +89,18 @@ class Link:
             self._connection = None
 
     def _open(self, deadline: float) -> pq.abc.PGconn:
-        connection = pq.PGconn.connect_start(self._conninfo)
-        try:
-            while (status := connection.connect_poll()) not in ENDED:
-                _wait(connection.socket, deadline, writes=status is pq.PollingStatus.WRITING)
-        except BaseException:
-            connection.finish()
-            raise
-        if status is pq.PollingStatus.FAILED:
-            problem = _words(connection)
-            connection.finish()
-            raise LinkError(problem)
-        connection.nonblocking = 1
-        return connection
+        """At the first host that can be written to. Each has its share of the time that is left."""
+        problem = LinkError("no host")
+        for attempt in self._hosts.in_turn():
+            now = time.monotonic()
+            try:
+                connection = _connect(make_conninfo(**attempt.options), now + (deadline - now) / attempt.left)
+            except LinkError as error:
+                problem = error
+            else:
+                self._hosts.answered(attempt)
+                return connection
+        raise problem
 
     def _ask(self, connection: pq.abc.PGconn, statement: str, values: Sequence[object], deadline: float) -> list[Row]:
         given = [_as_text(value) for value in values]
@@ -123,6 +124,22 @@ class Link:
         if problem:
             raise LinkError(" ".join(problem.split()))
         return rows
+
+
+def _connect(conninfo: str, deadline: float) -> pq.abc.PGconn:
+    connection = pq.PGconn.connect_start(conninfo.encode())
+    try:
+        while (status := connection.connect_poll()) not in ENDED:
+            _wait(connection.socket, deadline, writes=status == pq.PollingStatus.WRITING)
+    except BaseException:
+        connection.finish()
+        raise
+    if status == pq.PollingStatus.FAILED:
+        problem = _words(connection)
+        connection.finish()
+        raise LinkError(problem)
+    connection.nonblocking = 1
+    return connection
 
 
 def _row(result: pq.abc.PGresult, at: int) -> Row:

@@ -5,6 +5,8 @@ A server that was stopped, or behind a network that drops everything, answers no
 wait for an answer has a deadline here; at the deadline the connection's socket is shut down, and the statement fails as
 with a connection that broke. A server that is only slow is told by ``statement_timeout`` to give up earlier.
 
+Of several hosts each has its share of the time for a new connection.
+
 Requests of the API have connections of their own, so that other work of the server leaves them some.
 """
 
@@ -19,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from admin_api.store.database_hosts import DatabaseHosts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,21 +90,34 @@ def _make_engine(url: URL, kind: type[BoundedConnection]) -> AsyncEngine:
         pool_pre_ping=True,
         pool_use_lifo=True,  # the connection with the warmest caches
         hide_parameters=True,  # of statements in errors and logs: password hashes are among them
-        connect_args={"async_creator_fn": _connector(kind)},
+        connect_args={"async_creator_fn": _connector(kind, _hosts_of(url))},
     )
 
 
-def _connector(kind: type[BoundedConnection]) -> Callable[..., Awaitable[BoundedConnection]]:
-    async def connect(*arguments: Any, **options: Any) -> BoundedConnection:  # noqa: ANN401 - the driver's own
-        set_before = options.pop("options", "")
-        milliseconds = int(kind.limits.statement * 1000)
-        try:
-            async with asyncio.timeout(kind.limits.connection):
-                # No statement here is long enough to be worth compiling, which can take longer than its deadline.
-                set_here = f"-c statement_timeout={milliseconds} -c jit=off {set_before}".strip()
-                return await kind.connect(*arguments, options=set_here, **options)
-        except TimeoutError:
-            raise psycopg.OperationalError("the database does not answer") from None
+def _hosts_of(url: URL) -> DatabaseHosts:
+    _, options = url.get_dialect()().create_connect_args(url)
+    return DatabaseHosts(options)
+
+
+def _connector(kind: type[BoundedConnection], hosts: DatabaseHosts) -> Callable[..., Awaitable[BoundedConnection]]:
+    # No statement here is long enough to be worth compiling, which can take longer than its deadline.
+    limit = f"-c statement_timeout={int(kind.limits.statement * 1000)} -c jit=off"
+
+    async def connect(*_: Any, **__: Any) -> BoundedConnection:  # noqa: ANN401 - given what the URL says, as the hosts are
+        problem = psycopg.OperationalError("the database does not answer")
+        for attempt in hosts.in_turn():
+            settings = f"{limit} {attempt.options.get('options', '')}".strip()
+            try:
+                async with asyncio.timeout(kind.limits.connection / len(hosts)):
+                    connection = await kind.connect(**{**attempt.options, "options": settings})
+            except TimeoutError:
+                continue
+            except psycopg.OperationalError as error:
+                problem = error
+            else:
+                hosts.answered(attempt)
+                return connection
+        raise problem from None
 
     return connect
 

@@ -39,10 +39,10 @@ def check_fleet(config: LoadedConfig) -> Iterator[CheckResult]:
         return
     yield from _check_secret(config)
     try:
-        from admin_api.fleet.link import Link, LinkError, conninfo_of  # noqa: PLC0415 - needs the driver
+        from admin_api.fleet.link import Link, LinkError, hosts_of  # noqa: PLC0415 - needs the driver
     except ImportError:
         return  # the check of the driver reports it
-    link = Link(conninfo_of(config.store_url))
+    link = Link(hosts_of(config.store_url))
     try:
         yield from _check_store(config, link)
     except LinkError as error:
