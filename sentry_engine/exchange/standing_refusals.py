@@ -66,6 +66,7 @@ class StandingRefusals:
         self._always = Exemptions(engine.never_block)
         self._version = self._policy_version = -1
         self._exempt: frozenset[Row] | None = None  # None: the policy cannot be read as networks
+        self._exempt_until = NEVER  # the first end of an accepting rule
         self._spared = Exemptions(())
         self._of_penalties: dict[tuple[bytes, int, float], tuple[Refusal, ...]] = {}
         self._of_blocks: dict[str, tuple[Refusal, ...]] = {}
@@ -76,15 +77,16 @@ class StandingRefusals:
     def read_changes(self, now: float) -> Changes:
         """Returns what changed until ``now``. The first reading is whole: penalties first, then blocks, then rules.
 
-        What has ended may stay among the refusals. An accepting rule that ended since the policy was put in force may
-        still exempt its network.
+        What has ended may stay among the refusals. The end of an accepting rule makes the next reading whole.
         """
         in_force = self._engine.in_force(self._version)
         is_new_policy = in_force.policy_version != self._policy_version
-        exempt = _exempt_networks(in_force, now) if is_new_policy else self._exempt
+        exempt = self._exempt
+        if is_new_policy or now >= self._exempt_until:
+            exempt, self._exempt_until = _exempt_networks(in_force, now)
         if exempt != self._exempt and not in_force.has_all_blocks:
             in_force = self._engine.in_force()  # of each block, what is exempt of it has to be computed again
-            exempt = _exempt_networks(in_force, now)
+            exempt, self._exempt_until = _exempt_networks(in_force, now)
         self._version, self._policy_version = in_force.version, in_force.policy_version
         if exempt is None:
             self._exempt = None
@@ -160,12 +162,17 @@ class StandingRefusals:
             yield Refusal(piece.network, piece.length, refusal.until, refusal.rank)
 
 
-def _exempt_networks(in_force: InForce, now: float) -> frozenset[Row] | None:
-    """The networks of ``never_block`` and accepting rules. ``None``: configurations decide by more than the address."""
+def _exempt_networks(in_force: InForce, now: float) -> tuple[frozenset[Row] | None, float]:
+    """The networks of ``never_block`` and of accepting rules, and the first end of one of these.
+
+    ``None``: configurations decide by more than the address.
+    """
     if in_force.policy.untranslated():
-        return None
-    accepted = _rows(in_force.policy.prefix_rules, Action.ACCEPT, in_force.clock_offset)
-    return frozenset([*in_force.never_block, *((row.network, row.length) for row in accepted if row.until > now)])
+        return None, NEVER
+    rows = _rows(in_force.policy.prefix_rules, Action.ACCEPT, in_force.clock_offset)
+    accepted = [row for row in rows if row.until > now]
+    networks = frozenset([*in_force.never_block, *((row.network, row.length) for row in accepted)])
+    return networks, min((row.until for row in accepted), default=NEVER)
 
 
 def _rows(rules: Iterable[PrefixRule], action: Action, clock_offset: float) -> Iterator[Refusal]:

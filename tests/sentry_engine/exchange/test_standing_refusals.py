@@ -147,6 +147,19 @@ def test_a_new_policy_reads_the_blocks_again_only_if_it_changes_what_is_exempt()
             assert refusals.read_changes(NOW) == ([], [], False)
 
 
+def test_the_end_of_an_accepting_rule_is_read():
+    clocks = Clocks()
+    accepting = [(False, ip_network("192.0.2.0/24"), 10.0, False), (False, ip_network("192.0.2.7/32"), 20.0, False)]
+    with make_engine(accepting, [(ip_network("192.0.2.7/32"), None)], [], (), clocks) as engine:
+        refusals = StandingRefusals(engine)
+        assert refusals.read_changes(NOW).new == []
+        assert refusals.read_changes(NOW + 9) == ([], [], False)
+        assert refusals.read_changes(NOW + 10).new == [], "the other rule exempts it still"
+        read = refusals.read_changes(NOW + 20)
+        assert [row.network for row in read.new] == [pack_address("192.0.2.7")]
+        assert refusals.read_changes(NOW + 20) == ([], [], False)
+
+
 def test_a_block_that_found_no_room_is_read_when_there_is(monkeypatch):
     monkeypatch.setattr(standing_refusals, "MAX_STANDING", 4)
     clocks = Clocks()
