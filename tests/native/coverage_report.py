@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 CORES = ("sentry_engine/native", "vpn_frontend/native")
-LEAST = {"lines": 95.0, "branches": 77.0}  # percent; the aim is 95 and 85
+LEAST = {"lines": 95.0, "branches": 85.0}  # percent
 
 
 class Source:

@@ -31,6 +31,9 @@ PROGRAMS = {
     ],
     "packet/test_inner_packet": ["packet/inner_packet.c"],
     "packet/test_proxy_header": ["packet/proxy_header.c"],
+    "packet/test_short_packets": [
+        f"packet/{name}.c" for name in ("ack_filter", "checksum", "gso", "icmp_quote", "path_mtu")
+    ],
     "tables/test_address_table": ["tables/address_table.c"],
     "runtime/test_busy_links": ["runtime/busy_links.c"],
     "runtime/test_dpd": [],
