@@ -2,7 +2,8 @@
 """Passwords: argon2id or crypt(3) hashes, checked in a bounded pool of threads.
 
 A check costs the same whether the user exists or not. Checks beyond the bound are refused at once with a text: a queue
-of logins that all time out serves only a password spray.
+of logins that all time out serves only a password spray. Sources that have guessed lately, or have checks in the queue,
+come last and leave first (``SourceStanding``), so guesses from many addresses hold up their own.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ import asyncio
 import os
 import time
 from base64 import b64encode
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+from vpn_frontend.auth.check_queue import CheckQueue
 from vpn_frontend.auth.crypt_hash import crypt_matches, is_crypt_hash
 from vpn_frontend.auth.hash_cost import LANES, MEMORY_KIB, OWN_SCHEME, PASSES, scheme_of
 from vpn_frontend.auth.result import WRONG, Accepted, FirstForm, Pending, Refused, Unavailable
+from vpn_frontend.auth.source_standing import SourceStanding, source_key
 from vpn_frontend.auth.verified_password_cache import VerifiedPasswordCache
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from vpn_frontend.auth.method import LoginRequest
     from vpn_frontend.auth.result import Outcome
     from vpn_frontend.ports import UserDirectory
+    from vpn_frontend.settings import Address
 
 MAX_SCHEMES = 4  # of imported hashes whose cost every check has; users of further ones can be told by the time
 MAX_WAITING = 64  # checks in the pool or its queue; about two seconds of two cores
@@ -85,6 +89,7 @@ class _Check:
     encoded: str | None
     password: str = field(repr=False)
     others: tuple[str, ...]
+    source: Address | None
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[bool]
 
@@ -108,7 +113,9 @@ class PasswordChecker:
         self._threads = threads or os.cpu_count() or 1
         self._running = 0
         self._closed = False
-        self._queue: SimpleQueue[_Check | None] = SimpleQueue()
+        self._queue: CheckQueue[_Check] = CheckQueue()
+        self._standing = SourceStanding()
+        self._under_way: Counter[bytes] = Counter()  # checks by source
         self._max_waiting = max_waiting
         self._deadline = deadline
         self._waiting = 0
@@ -126,24 +133,32 @@ class PasswordChecker:
         """True if ``password`` was verified recently, so that ``check`` would not wait."""
         return self._verified.has(encoded, password, self._clock())
 
-    async def check(self, encoded: str | None, password: str) -> bool:
-        """``matches`` in a thread. Raises ``OverloadError`` without a free place, or without a result in time."""
+    async def check(self, encoded: str | None, password: str, source: Address | None = None) -> bool:
+        """``matches`` in a thread. Raises ``OverloadError`` without a free place, or without a result in time.
+
+        ``source``: who asks; ``None`` is like one that is seen for the first time.
+        """
         if encoded is not None:
             if self.is_verified(encoded, password):
                 return True
             self.learn(encoded)
-        if self._waiting >= self._max_waiting or self._closed:
+        if self._closed:
             raise OverloadError
         self._start_threads()
+        rank = self._rank(source)
+        self._make_room(rank)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bool] = loop.create_future()
-        self._waiting += 1
-        self._queue.put(_Check(encoded, password, tuple(self._samples.values()), loop, answer))
+        check = _Check(encoded, password, tuple(self._samples.values()), source, loop, answer)
+        self._count(check, 1)
+        self._queue.put(rank, check)
         try:
             # The place is free when a thread has finished or skipped the check, not when the caller has given up.
             right = await asyncio.wait_for(answer, self._deadline)
         except TimeoutError:
             raise OverloadError from None
+        if source is not None:
+            self._standing.note(source, right=right, now=self._clock())
         if right and encoded is not None:
             self._verified.add(encoded, password, self._clock())
         return right
@@ -151,8 +166,30 @@ class PasswordChecker:
     def close(self) -> None:
         """Drop the queued checks. Checks that run are left to themselves: their results are not awaited."""
         self._closed = True
-        for _ in range(self._threads):
-            self._queue.put(None)
+        self._queue.close()
+
+    def _rank(self, source: Address | None) -> tuple[int, bool]:
+        if source is None:
+            return 0, True
+        failures, unknown = self._standing.rank(source, self._clock())
+        return failures + self._under_way[source_key(source)], unknown
+
+    def _make_room(self, rank: tuple[int, bool]) -> None:
+        """Raises ``OverloadError`` if all places are taken by checks that are before ``rank``."""
+        if self._waiting < self._max_waiting:
+            return
+        displaced = self._queue.displace(rank)
+        if displaced is None:
+            raise OverloadError
+        self._finish(displaced, OverloadError())
+
+    def _count(self, check: _Check, change: int) -> None:
+        self._waiting += change
+        if check.source is not None:
+            key = source_key(check.source)
+            self._under_way[key] += change
+            if not self._under_way[key]:
+                del self._under_way[key]
 
     def _start_threads(self) -> None:
         """Raises ``OSError`` if there is none, and the system starts none; the next check tries again."""
@@ -166,7 +203,7 @@ class PasswordChecker:
             self._running += 1
 
     def _run(self) -> None:
-        while (check := self._queue.get()) is not None:
+        while (check := self._queue.take()) is not None:
             right: bool | Exception = False
             if not (self._closed or check.answer.cancelled()):
                 password, check.password = check.password, ""
@@ -176,11 +213,12 @@ class PasswordChecker:
                     right = error
                 del password
             with suppress(RuntimeError):  # the loop is closed
-                check.loop.call_soon_threadsafe(self._finish, check.answer, right)
+                check.loop.call_soon_threadsafe(self._finish, check, right)
             del check
 
-    def _finish(self, answer: asyncio.Future[bool], right: bool | Exception) -> None:
-        self._waiting -= 1
+    def _finish(self, check: _Check, right: bool | Exception) -> None:
+        self._count(check, -1)
+        answer = check.answer
         if answer.done():
             return
         if isinstance(right, Exception):
@@ -222,7 +260,7 @@ class PasswordMethod:
         if user is not None and user.code_only:
             return Accepted(user, user.groups)  # the code alone decides
         try:
-            right = await self._passwords.check(encoded, login.password)
+            right = await self._passwords.check(encoded, login.password, login.address)
         except OverloadError:
             return Unavailable("Too many logins at the moment. Please try again in a few seconds.")
         if user is None or not right:

@@ -71,6 +71,76 @@ async def test_checks_beyond_the_limit_are_refused_at_once(monkeypatch):
         checker.close()
 
 
+class Busy:
+    """A checker with one thread that is held up at its first check, and four places."""
+
+    def __init__(self, monkeypatch):
+        self.release, self.made, self._began = threading.Event(), [], threading.Event()
+        monkeypatch.setattr(password, "matches", self._match)
+        self.checker = PasswordChecker(threads=1, max_waiting=4)
+
+    def _match(self, encoded, word, _):
+        self.made.append(word)
+        self._began.set()
+        assert self.release.wait(TIMEOUT)
+        return encoded is not None
+
+    async def begin(self):
+        return self.ask("first", "203.0.113.1"), await asyncio.to_thread(self._began.wait, TIMEOUT)
+
+    def ask(self, word, source, encoded=None):
+        return asyncio.ensure_future(self.checker.check(encoded, word, ip_address(source)))
+
+    async def end(self):
+        self.release.set()
+        self.checker.close()
+
+
+@pytest.mark.asyncio
+async def test_guesses_of_many_sources_do_not_take_the_places_of_others(monkeypatch):
+    """Three sources that have guessed before fill the queue. One that has not gets in, and is the next."""
+    busy = Busy(monkeypatch)
+    busy.release.set()
+    guessers = [f"198.51.100.{number}" for number in range(1, 4)]
+    await asyncio.gather(*(busy.ask("before", source) for source in guessers))
+    busy.release.clear()
+    busy.made.clear()
+    busy._began.clear()
+    try:
+        first, _ = await busy.begin()
+        guesses = [busy.ask("guess", source) for source in guessers]
+        await asyncio.sleep(0)
+        real = busy.ask("real", "192.0.2.7", "$argon2id$x")
+        await asyncio.wait([guesses[2]], timeout=TIMEOUT)
+        with pytest.raises(OverloadError):
+            guesses[2].result()
+        busy.release.set()
+        assert await real
+        await asyncio.wait([first, *guesses], timeout=TIMEOUT)
+        assert busy.made == ["first", "real", "guess", "guess"]
+    finally:
+        await busy.end()
+
+
+@pytest.mark.asyncio
+async def test_one_source_with_many_checks_leaves_places_to_others(monkeypatch):
+    busy = Busy(monkeypatch)
+    try:
+        first, _ = await busy.begin()
+        many = [busy.ask(f"many {number}", "198.51.100.1") for number in range(3)]
+        await asyncio.sleep(0)
+        real = busy.ask("real", "192.0.2.7", "$argon2id$x")
+        await asyncio.sleep(0)
+        assert many[2].done() or await asyncio.wait([many[2]], timeout=TIMEOUT)
+        busy.release.set()
+        assert await real
+        await asyncio.wait([first, *many], timeout=TIMEOUT)
+        assert busy.made == ["first", "many 0", "real", "many 1"]
+        assert (busy.checker._waiting, busy.checker._under_way) == (0, {})
+    finally:
+        await busy.end()
+
+
 @pytest.mark.asyncio
 async def test_a_check_too_slow_is_overload_and_keeps_its_place_until_done(monkeypatch):
     release = threading.Event()
