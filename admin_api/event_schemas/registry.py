@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class EventFields(BaseModel):
     """Base of the fields of one kind. Addresses, networks and enumerations are text. Kinds only gain fields."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 Model = TypeVar("Model", bound=type[EventFields])

@@ -36,7 +36,7 @@ SHOWN_TEXT = r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f]*$"  # no control characters but l
 class Section(BaseModel):
     """One table. Unknown keys are errors, so that a typo cannot silently disable a limit."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
 
 def field(default: Any, description: str, *, unit: str = "", **rules: Any) -> Any:  # noqa: ANN401 - Field's own

@@ -78,10 +78,12 @@ def open_and_drop(
     config: LoadedConfig,
     before_drop: Callable[[], None] | None = None,
     kept: Iterable[tuple[str, int]] = (),
+    meanwhile: Callable[[], None] | None = None,
 ) -> Started:
     """Returns with the privileges gone. ``before_drop`` is called last while they are there.
 
-    ``kept``: sockets of the last process, see ``kept_listeners``; they belong to this from now on.
+    ``kept``: sockets of the last process, see ``kept_listeners``; they belong to this from now on. ``meanwhile`` is
+    called while the helper process starts, which takes as long as an interpreter does. It starts no thread.
 
     Raises what opening raises, and ``PrivilegeError``; nothing stays open then.
     """
@@ -92,6 +94,8 @@ def open_and_drop(
     helper = pam = hooks = gssapi = None
     try:
         helper = Helper.start(scope_of(config))
+        if meanwhile is not None:
+            meanwhile()
         pam = _start(PamHelper, pam_scope_of(config))
         hooks = _start(HookHelper, hook_scope_of(config))
         gssapi = _start(GssapiHelper, gssapi_scope_of(config))

@@ -10,6 +10,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ocsentry.configuration.ocserv.target import Outcome
@@ -23,7 +24,6 @@ from ocsentry.privileges.start import open_and_drop
 from ocsentry.runtime import systemd
 from ocsentry.runtime.descriptor_store import take_listeners
 from ocsentry.runtime.pid_file import PidFile, link_socket
-from ocsentry.runtime.server import Server
 from ocsentry.runtime.watchdog import END_CHECKS, INTERVAL, LoopGuard, Watchdog, exit_at_once
 from sentry_engine import PolicyError
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.configuration.ocserv.target import Note
     from ocsentry.privileges.start import Started
+    from ocsentry.runtime.server import Server
 
 IGNORED_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 RESTART_SIGNAL = signal.SIGQUIT  # stop for a restart: sessions are left to the next process
@@ -95,7 +96,7 @@ def _run(config: LoadedConfig, pid_file: Path | None, socket_link: Path | None, 
     try:
         with _readable_errors():
             # Before the first thread: later ones inherit the restrictions.
-            started = open_and_drop(config, show_files, kept)
+            started = open_and_drop(config, show_files, kept, meanwhile=_load_server)
     except BaseException:
         if pid is not None:
             pid.remove()
@@ -118,6 +119,11 @@ def _run(config: LoadedConfig, pid_file: Path | None, socket_link: Path | None, 
         os._exit(0)  # a thread may still wait for what the start was waiting for, such as a download
 
 
+def _load_server() -> None:
+    """Load what serves: store, engine, VPN. The API follows when the VPN listens."""
+    import_module("ocsentry.runtime.server")
+
+
 def _stop_early(early: list[int], number: int, _frame: object) -> None:
     """Raises ``StoppedAtStartError``. Kept too, because Python drops errors that come inside a destructor."""
     early.append(number)
@@ -137,6 +143,8 @@ def _log_notes(log: Log, config: LoadedConfig, notes: Sequence[Note]) -> None:
 
 async def _serve(config: LoadedConfig, log: Log, started: Started, early: Sequence[int]) -> bool:
     """False: a signal stopped it before it was ready."""
+    from ocsentry.runtime.server import Server  # noqa: PLC0415 - loaded while the helper process started
+
     server = Server(config, log, started)
     stopping = _watch_stop_signals(early)
     guard = LoopGuard(log, end=partial(exit_at_once, log))

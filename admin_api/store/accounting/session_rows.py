@@ -8,10 +8,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import case, func, select, true, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admin_api.store.json_rows import format_time, render_rows, unpack_rows
 from admin_api.store.tables import SessionRecord
+from admin_api.store.upsert import upsert
 from sentry_engine.addresses import show_address
 from vpn_frontend.ports import NO_TRANSPORT, CloseReason
 
@@ -87,7 +87,7 @@ def render_accounts(accounts: Iterable[Account]) -> str:
 def insert_or_end(dialect: str) -> Executable:
     """Returns the statement that inserts new sessions, and ends open ones if the new row has an end."""
     rows = unpack_rows(TABLE, COLUMNS, dialect)
-    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(TABLE)
+    insert = upsert(TABLE, dialect)
     insert = insert.from_select(list(rows.c.keys()), select(rows).where(true()))
     new = insert.excluded
     return insert.on_conflict_do_update(

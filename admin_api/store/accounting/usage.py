@@ -7,18 +7,19 @@ and after a crash the sums fit the records.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import case, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admin_api.store.tables import DailyUsage, SessionRecord
+from admin_api.store.upsert import upsert
 from vpn_frontend.ports import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
 
+    from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from vpn_frontend.ports import SessionView
@@ -46,8 +47,8 @@ class UsageRepository:
                 moved[view.user] = moved.get(view.user, 0) + more
         if not moved:
             return
-        insert = postgresql.insert if self._session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        rows = insert(DailyUsage).values([{"user": user, "day": today, "bytes": more} for user, more in moved.items()])
+        insert = upsert(cast("Table", DailyUsage.__table__), self._session.get_bind().dialect.name)
+        rows = insert.values([{"user": user, "day": today, "bytes": more} for user, more in moved.items()])
         await self._session.execute(
             rows.on_conflict_do_update(
                 index_elements=[DailyUsage.user, DailyUsage.day],

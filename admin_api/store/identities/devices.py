@@ -14,11 +14,11 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import delete, func, select, true, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admin_api.store.identities.users import fold_name
 from admin_api.store.json_rows import ROWS, format_time, render_rows, unpack_rows
 from admin_api.store.tables import SeenDevice
+from admin_api.store.upsert import upsert
 from sentry_engine.addresses import show_address
 from vpn_frontend.protocol.client_family import client_family
 
@@ -141,7 +141,7 @@ def _row(view: SessionView, now: str) -> tuple[str, ...]:
 @cache
 def _put(dialect: str) -> Executable:
     rows = unpack_rows(TABLE, COLUMNS, dialect)
-    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(TABLE)
+    insert = upsert(TABLE, dialect)
     insert = insert.from_select(list(rows.c.keys()), select(rows).where(true()))
     seen = {name: insert.excluded[name] for name in COLUMNS if name not in KEPT}
     return insert.on_conflict_do_update(index_elements=[TABLE.c.user, TABLE.c.id], set_=seen)

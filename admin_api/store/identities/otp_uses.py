@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import and_, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admin_api.store.tables import OtpUse
+from admin_api.store.upsert import upsert
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -29,8 +29,9 @@ class OtpUseRepository:
     async def use(self, user: str, secret: str, step: int, login: str) -> bool:
         """Use up ``step`` and all before it. False: it was used, by another login than ``login``."""
         table = cast("Table", OtpUse.__table__)
-        insert: Any = postgresql.insert if self._session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        adding = insert(table).values(user=user, secret=secret, last_step=step, last_login=login)
+        adding = upsert(table, self._session.get_bind().dialect.name).values(
+            user=user, secret=secret, last_step=step, last_login=login
+        )
         new = adding.excluded
         fresh = or_(
             table.c.secret != new.secret,

@@ -8,10 +8,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from sqlalchemy import delete, select, true
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admin_api.store.json_rows import ROWS, format_time, render_rows, unpack_rows
 from admin_api.store.tables import Block
+from admin_api.store.upsert import upsert
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -90,7 +90,7 @@ class BlockRepository:
 @cache
 def _insert_or_update(dialect: str) -> Executable:
     rows = unpack_rows(TABLE, COLUMNS, dialect)
-    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(TABLE)
+    insert = upsert(TABLE, dialect)
     insert = insert.from_select(list(rows.c.keys()), select(rows).where(true()))
     changed = {name: insert.excluded[name] for name in CHANGING}
     return insert.on_conflict_do_update(index_elements=[TABLE.c.id], set_=changed)

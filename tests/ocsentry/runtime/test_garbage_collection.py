@@ -10,7 +10,7 @@ from lab.timeouts import TIMEOUT
 
 SERVE_AND_COUNT = """
 import asyncio, gc, os, signal
-from ocsentry.runtime import process
+from ocsentry.runtime import process, server
 
 class Server:
     def __init__(self, config, log, started):
@@ -34,7 +34,7 @@ class Server:
     async def stop(self):
         pass
 
-process.Server = Server
+server.Server = Server
 asyncio.run(process._serve(None, None, None, ()))
 """
 
