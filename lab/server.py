@@ -156,7 +156,8 @@ class Server:
         return client
 
     def sessions(self) -> list[dict[str, Any]]:
-        return self.api.get("/api/v1/sessions")["items"]
+        """Its live sessions, without those of the other nodes of a fleet."""
+        return self.api.get("/api/v1/sessions?local=true")["items"]
 
     def await_sessions(self, count: int) -> None:
         """Waits until the server lists ``count`` sessions."""
