@@ -57,6 +57,7 @@ TOPICS: dict[str, dict[str, Workload]] = {
     "Independence from Python": {"independence": workloads.independence},
     "Limits of sessions": {f"limits-{t}": workloads.limits(t) for t in TRANSPORTS},
     "Open sessions": {f"memory-{t}": workloads.memory(t) for t in TRANSPORTS},
+    "Ten thousand sessions": {f"crowd-{t}": workloads.crowd(t) for t in TRANSPORTS},
 }
 WORKLOADS = {name: (topic, workload) for topic, named in TOPICS.items() for name, workload in named.items()}
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -64,12 +65,20 @@ ENGINE = "engine"  # the policy engine alone is measured by bench.engine
 # One round only: they take long and vary little (thousands of sessions, or comparisons within the workload).
 ONCE = {
     name
-    for topic in ("Fairness between clients", "Independence from Python", "Limits of sessions", "Open sessions")
+    for topic in (
+        "Fairness between clients",
+        "Independence from Python",
+        "Limits of sessions",
+        "Open sessions",
+        "Ten thousand sessions",
+    )
     for name in TOPICS[topic]
 }
+# Not part of a run of everything: two minutes each, and 10 000 sockets.
+ON_REQUEST = {*TOPICS["Ten thousand sessions"]}
 # Failures of one workload that must not end the run.
 FAILURES = (AssertionError, OSError, RuntimeError, ValueError, LookupError, SubprocessError, HTTPException)
-QUICK = Scale(seconds=1.0, sessions=50, pings=100, prefixes=10_000)
+QUICK = Scale(seconds=1.0, sessions=50, crowd=1000, pings=100, prefixes=10_000)
 
 
 def arguments() -> argparse.Namespace:
@@ -80,7 +89,7 @@ def arguments() -> argparse.Namespace:
         nargs="*",
         choices=[[], *WORKLOADS, ENGINE],
         metavar="workload",
-        help=f"one or more of {names}; default: all",
+        help=f"one or more of {names}; default: all but {', '.join(sorted(ON_REQUEST))}",
     )
     parser.add_argument("--rounds", type=int, default=3, help="rounds per workload and server (default 3)")
     parser.add_argument(
@@ -132,7 +141,7 @@ def main() -> None:
     wanted = arguments()
     if wanted.compare:
         sys.exit(compare_runs(*wanted.compare))
-    chosen = wanted.workloads or [*WORKLOADS, ENGINE]
+    chosen = wanted.workloads or [name for name in [*WORKLOADS, ENGINE] if name not in ON_REQUEST]
     vpn = [name for name in chosen if name != ENGINE]
     if wanted.load or vpn:
         report = Report.load(wanted.load) if wanted.load else take(wanted, vpn)

@@ -146,6 +146,7 @@ class VpnPeer(Peer):
 
 class OurPeer(VpnPeer):
     server: Server
+    max_clients = MAX_CLIENTS  # of the next start
     auth: Mapping[str, Mapping[str, object]] = {}  # tables beside the usual ones, of the next start
 
     def __init__(self, folder: Path, template: ServerTemplate) -> None:
@@ -161,7 +162,7 @@ class OurPeer(VpnPeer):
             settings={
                 "vpn": {"dtls": True},
                 "vpn.network": {"ipv4_pool": "10.89.0.0/16", "ipv6_pool": "fd89::/64", "dns": [], "mtu": MTU},
-                "vpn.limits": {"max_clients": MAX_CLIENTS, "max_same_clients": 0},
+                "vpn.limits": {"max_clients": self.max_clients, "max_same_clients": 0},
                 "vpn.session": {"cookie_timeout": 300},
                 "auth": {} if remember_passwords else {"remember_passwords": 0},
                 **self.auth,

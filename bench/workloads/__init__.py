@@ -3,6 +3,7 @@
 
 from bench.workloads.block_latency import block
 from bench.workloads.constant_rate import steady
+from bench.workloads.crowd import crowd
 from bench.workloads.fairness import greedy_uploader, slow_reader
 from bench.workloads.floods import connect_flood, hello_flood
 from bench.workloads.independence import independence
@@ -26,6 +27,7 @@ __all__ = [
     "certificate_logins",
     "code_logins",
     "connect_flood",
+    "crowd",
     "datagram_loss",
     "first_logins",
     "greedy_uploader",
