@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lab.namespaces import Claim
     from lab.network import Host, Network
     from lab.processes.programs import Program
+    from lab.services.postgresql import Postgresql
 
 
 FLEET_NAME = "vpn.example"
@@ -58,8 +59,11 @@ def make_fleet_template(folder: Path, url: str, users: Iterable[str]) -> ServerT
 class FleetLab:
     """Nodes of one network's lab. The first is on the network's gateway, the others on namespaces beside it."""
 
-    def __init__(self, network: Network, claim: Claim, template: ServerTemplate, folder: Path, url: str) -> None:
-        self._network, self._claim, self._template, self._folder, self._url = network, claim, template, folder, url
+    def __init__(
+        self, network: Network, claim: Claim, template: ServerTemplate, folder: Path, database: Postgresql
+    ) -> None:
+        self._network, self._claim, self._template, self._folder = network, claim, template, folder
+        self.database = database
         self.sites: list[Site] = []
         self.nodes: list[Server] = []
 
@@ -80,7 +84,7 @@ class FleetLab:
         self._hosts.write_text("".join(f"{_own_address(number)} {FLEET_NAME}\n" for number in range(len(self.sites))))
         own = f"{_own_address(len(self.sites) - 1)}:{PEER_PORT}"
         node = {"name": name, "secret_file": "fleet.secret", "dead_after": 10, "peer_listen": own}
-        more = {"store": {"url": self._url}, **(settings or {})}
+        more = {"store": {"url": self.database.url}, **(settings or {})}
         more["fleet"] = {**node, **more.get("fleet", {})}
         how: dict[str, Any] = {"settings": more, "builtin_limits": builtin_limits}
         server = Server(site, self._folder / name, self._template, **how)  # type: ignore[arg-type]

@@ -103,7 +103,7 @@ def run_demo(tell: Callable[[str], None]) -> None:
         database = made.enter_context(running_postgresql())
         made.callback(_end_programs, network)
         template = make_fleet_template(folder / "template", database.url, ["alice"])
-        demo = Demo(FleetLab(network, claim, template, folder, database.url), network, tell)
+        demo = Demo(FleetLab(network, claim, template, folder, database), network, tell)
         demo.show_nodes()
         demo.block_on_another_node()
         demo.kill_a_node()

@@ -67,7 +67,8 @@ CONTEST = "SELECT fleet.contest_v1(%s, %s, %s::bytea[], %s::int[], %s::int[])"
 IS_CONTESTED = "SELECT fleet.is_contested_v1(%s::bytea[])"
 CONTEST_PATIENCE = 4.0  # seconds: a beat until the nodes know, two for their clients, and the way back
 LET_GO_PATIENCE = 2.0  # seconds that a client waits for its former node
-LET_GO_PAUSE = 0.05  # seconds between two looks
+LET_GO_PAUSE = 0.05  # seconds between two looks, at first
+MAX_PAUSE = 0.3
 MOST_TOLD = 256  # messages to other nodes on their way
 FIRST_CLIENT = 2  # distance of a pool's first address for clients from its network's
 
@@ -87,12 +88,14 @@ class FleetAdmission:
         alone_is_allowed: bool,
         find_record: FindRecord,
         is_draining: Callable[[], bool],
+        routed: bool = False,
         tell: Tell | None = None,
     ) -> None:
         """``hold``: sessions of nodes that are cut off keep their places. ``find_record`` asks the journal.
 
         ``tell`` hurries what the other nodes have orders for; ``None``: they read them with their beats.
         """
+        self.routed = routed
         self._tell = tell
         self._telling: set[asyncio.Task[Told]] = set()
         self._is_draining = is_draining
@@ -208,11 +211,13 @@ class FleetAdmission:
             told = await self._tell(node, "let_go", unpack_id(session), generation, LET_GO_PATIENCE)
             if told is not Told.UNKNOWN:
                 return
+        pause = LET_GO_PAUSE
         while lease_clock() < deadline:
             (row,) = await self._ask(IS_LET_GO, (node, session, generation))
             if row[0]:
                 return
-            await asyncio.sleep(LET_GO_PAUSE)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_PAUSE)  # all clients of a dead node wait here at once
 
     def _hurry(self, kind: Kind, holders: Sequence[Holder]) -> list[asyncio.Task[Told]]:
         """Tell the nodes of these sessions what the database has orders for. Empty: they read them with their beats."""

@@ -73,6 +73,7 @@ class FleetSessions:
             alone_is_allowed=settings.on_store_loss == "local",
             find_record=partial(take_record, store),
             is_draining=lambda: membership.draining,
+            routed=settings.addresses == "routed",
             tell=self.peers.caller.tell,
         )
         self._entrance: FleetEntrance | None = None

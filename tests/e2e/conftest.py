@@ -27,9 +27,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.fleet import FleetLab, make_fleet_template
 from lab.namespaces import Claim
 from lab.network import Host, Network
 from lab.server import Server, ServerTemplate, make_template
+from lab.services.postgresql import running_postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,6 +111,17 @@ def lab(claim: Claim, template: ServerTemplate, tmp_path: Path, request: pytest.
     request.node.stash[_LAB] = lab
     yield lab
     lab.take_down()
+
+
+@pytest.fixture
+def fleet(lab: Lab, claim: Claim, tmp_path: Path) -> Iterator[FleetLab]:
+    """No node yet, a PostgreSQL of its own, and the users alice and bob."""
+    with running_postgresql() as database:
+        template = make_fleet_template(tmp_path / "template", database.url, ["alice", "bob"])
+        yield FleetLab(lab.network, claim, template, tmp_path, database)
+        for program in lab.network.programs:
+            if program.running:
+                program.kill()
 
 
 @pytest.hookimpl(wrapper=True)

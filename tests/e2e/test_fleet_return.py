@@ -12,11 +12,7 @@ import os
 import time
 from collections import Counter
 
-import pytest
-
 from lab.clients.tunnels import Tunnels, counters_after, counters_of
-from lab.fleet import FleetLab, make_fleet_template
-from lab.services.postgresql import running_postgresql
 from lab.timeouts import TIMEOUT, eventually, time_limit
 
 SESSIONS = int(os.environ.get("OCSENTRY_FLEET_SESSIONS", "6"))
@@ -27,16 +23,6 @@ SETTINGS = {
     "vpn.limits": {"max_same_clients": 0},
     "vpn.session": {"dpd": 10, "cookie_timeout": PATIENCE},
 }
-
-
-@pytest.fixture
-def fleet(lab, claim, tmp_path):
-    with running_postgresql() as database:
-        template = make_fleet_template(tmp_path / "template", database.url, ["alice"])
-        yield FleetLab(lab.network, claim, template, tmp_path, database.url)
-        for program in lab.network.programs:
-            if program.running:
-                program.kill()
 
 
 def by_address(node):

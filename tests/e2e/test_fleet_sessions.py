@@ -3,25 +3,11 @@
 
 from __future__ import annotations
 
-import pytest
-
-from lab.fleet import FleetLab, make_fleet_template
 from lab.server import INNER_IPV4
-from lab.services.postgresql import running_postgresql
 from lab.timeouts import TIMEOUT, eventually
 
 ONE = {"vpn.limits": {"max_same_clients": 1}}
 NO_IPV6 = "--disable-ipv6"
-
-
-@pytest.fixture
-def fleet(lab, claim, tmp_path):
-    with running_postgresql() as database:
-        template = make_fleet_template(tmp_path / "template", database.url, ["alice", "bob"])
-        yield FleetLab(lab.network, claim, template, tmp_path, database.url)
-        for program in lab.network.programs:
-            if program.running:
-                program.kill()
 
 
 def test_nodes_share_the_limit_and_a_killed_nodes_client_goes_on_at_the_other(fleet, lab):

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from vpn_frontend.sessions.outside_addresses import OutsideAddresses
     from vpn_frontend.settings import Address, Network, NetworkSettings
@@ -135,7 +135,7 @@ class AddressPools:
         ipv6: IPv6Network | None,
         others: Iterable[Network] = (),
         outside: OutsideAddresses | None = None,
-        pool_type: type[AddressPool[Any]] = AddressPool,
+        pool_type: Callable[[Any], AddressPool[Any]] = AddressPool,
     ) -> None:
         self._outside = outside
         self.ipv4: AddressPool[IPv4Address] | None = None if ipv4 is None else pool_type(ipv4)

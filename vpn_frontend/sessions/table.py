@@ -18,13 +18,13 @@ from vpn_frontend.gateway.interface import Cause, GatewayError
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.protocol.connect_response import TunnelGrant, carries_ipv6, negotiate_mtu
 from vpn_frontend.protocol.dtls_negotiation import choose_dtls
-from vpn_frontend.sessions.address_pool import AddressPool, AddressPools, NoAddressError
+from vpn_frontend.sessions.address_pool import AddressPools, NoAddressError
 from vpn_frontend.sessions.admission import Admission, CookieError, Login, RefusedError
 from vpn_frontend.sessions.closing import SessionCloser
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.eviction import AdmissionControl
 from vpn_frontend.sessions.fleet.entrance import FleetEntrance
-from vpn_frontend.sessions.fleet.lent_pool import LentPool
+from vpn_frontend.sessions.fleet.lent_pool import pool_type
 from vpn_frontend.sessions.fleet.port import ID_SIZE as FLEET_ID_SIZE
 from vpn_frontend.sessions.gateway_reports import GatewayReports
 from vpn_frontend.sessions.index import SessionIndex
@@ -107,7 +107,7 @@ class SessionTable:
             settings.network.ipv6_pool,
             settings.more_pools(),
             outside,
-            LentPool if fleet else AddressPool,
+            pool_type(fleet, client_routes),
         )
         self._iroutes = Iroutes(settings.iroutes_within, self._pools.networks, client_routes, outside)
         self._index = SessionIndex()

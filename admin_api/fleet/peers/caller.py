@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from admin_api.fleet.peers.refusals import Refusals
 
 CONNECT_TIME = 0.5  # seconds
+GONE_TIME = 0.5  # seconds for which a node whose port was refused is not called again: all its clients come at once
 PAUSE = 2.0  # seconds without a message to a node that could not be reached
 CONNECTIONS = 256
 KEPT = 64  # connections without a message on the way
@@ -47,6 +48,7 @@ class PeerCaller:
         self._name, self._lease, self._directory, self._refusals = name, lease, directory, refusals
         self._serials = itertools.count(1)
         self._paused: dict[int, float] = {}  # until when, by node
+        self._gone: dict[int, float] = {}
         self.counts = dict.fromkeys(Told, 0)
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEPT, keepalive_expiry=60.0)
         self._client = httpx.AsyncClient(verify=tls, trust_env=False, limits=limits, headers={"user-agent": "ocsentry"})
@@ -62,6 +64,8 @@ class PeerCaller:
 
     async def _tell(self, node: int, kind: Kind, session: str, generation: int, seconds: float) -> Told:
         me, now = self._lease.identity, lease_clock()
+        if self._gone.get(node, 0.0) > now:
+            return Told.GONE
         if me is None or self._paused.get(node, 0.0) > now:
             return Told.UNKNOWN
         peer = await self._directory.find(node)
@@ -80,6 +84,8 @@ class PeerCaller:
                 reply = await self._send(peer, message, seconds)
         except (httpx.HTTPError, ValidationError, TimeoutError) as error:
             if _was_refused(error):
+                self._gone = {one: until for one, until in self._gone.items() if until > now}
+                self._gone[node] = lease_clock() + GONE_TIME
                 return Told.GONE
             self._paused = {one: until for one, until in self._paused.items() if until > now}
             self._paused[node] = lease_clock() + PAUSE

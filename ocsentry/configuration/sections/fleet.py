@@ -54,7 +54,8 @@ class FleetSection(Section):
     )
     addresses: Literal["nat", "routed"] = field(
         "nat",
-        "How inner addresses are reached: each node masquerades its clients, or networks are routed to the nodes.",
+        "How inner addresses are reached: the network of each node translates them (NAT), or each address in use is a "
+        "route of the kernel on the node that has the session, for a routing daemon to announce.",
     )
     on_store_loss: Literal["local", "deny"] = field(
         "local",

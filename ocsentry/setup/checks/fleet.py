@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocsentry.setup.checks.result import CheckResult
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ocsentry.configuration.model import LoadedConfig
 
 OLDEST = 150_000  # server_version_num of PostgreSQL 15
+PROCESSES = Path("/proc")
+DAEMONS = frozenset(("babeld", "bgpd", "bird", "bird6", "gobgpd", "isisd", "ospf6d", "ospfd", "ripd", "ripngd"))
 WAIT = 2.0  # seconds for each answer of the database
 WRONG_CLOCK = 5.0  # seconds between the clocks of this machine and of the database
 FACTS = (
@@ -38,6 +41,8 @@ def check_fleet(config: LoadedConfig) -> Iterator[CheckResult]:
     if not config.values.fleet.name:
         return
     yield from _check_secret(config)
+    if config.values.fleet.addresses == "routed":
+        yield _check_routing()
     try:
         from admin_api.fleet.link import Link, LinkError, hosts_of  # noqa: PLC0415 - needs the driver
     except ImportError:
@@ -64,6 +69,24 @@ def _check_secret(config: LoadedConfig) -> Iterator[CheckResult]:
         yield CheckResult(name, "fail", f"{path} has the mode {mode:o}", "take it from all others", command)
     else:
         yield CheckResult(name, "ok", f"{path} is its owner's alone")
+
+
+def _check_routing() -> CheckResult:
+    """Routed addresses are of use only where something tells the network of this node's routes."""
+    found = sorted({comm.strip() for comm in _names_of_processes()} & DAEMONS)
+    if found:
+        return CheckResult("fleet: routing", "ok", f"{', '.join(found)} can announce the routes of this node's clients")
+    detail = "no routing daemon runs here: the network does not learn which node has an address"
+    fix = "have FRR (redistribute kernel) or BIRD (learn) announce them, or set fleet.addresses to nat"
+    return CheckResult("fleet: routing", "warn", detail, fix)
+
+
+def _names_of_processes() -> Iterator[str]:
+    for process in PROCESSES.glob("[0-9]*/comm"):
+        try:
+            yield process.read_text()
+        except OSError:  # it has ended
+            continue
 
 
 def _check_store(config: LoadedConfig, link: Link) -> Iterator[CheckResult]:

@@ -18,9 +18,9 @@ def findings(tmp_path):
     secret.chmod(0o600)
     path = tmp_path / "ocsentry.toml"
 
-    def findings(url, name="n1"):
+    def findings(url, name="n1", addresses="nat"):
         path.write_text(
-            f"[store]\nurl = '{url}'\n[fleet]\nname = '{name}'\nsecret_file = '{secret}'\n"
+            f"[store]\nurl = '{url}'\n[fleet]\nname = '{name}'\nsecret_file = '{secret}'\naddresses = '{addresses}'\n"
             f"[admin]\nsocket = '{tmp_path / 'no.sock'}'\n"
         )
         found = [*fleet.check_fleet(load_config(path))]
@@ -72,3 +72,15 @@ async def test_an_open_secret_a_wrong_clock_and_no_database(findings, fleet_url,
     assert "openssl rand" in found["secret"].fix
     assert found["database"].level == "fail"
     assert "cannot be asked" in found["database"].detail
+
+
+async def test_routed_addresses_need_something_that_announces_them(findings, fleet_url, tmp_path, monkeypatch):
+    monkeypatch.setattr(fleet, "PROCESSES", tmp_path)
+    found = findings(fleet_url, addresses="routed")["routing"]
+    assert (found.level, "redistribute kernel" in found.fix) == ("warn", True)
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "comm").write_text("bgpd\n")
+    (tmp_path / "8").mkdir()  # a process that has ended meanwhile
+    found = findings(fleet_url, addresses="routed")["routing"]
+    assert (found.level, found.detail.partition(" ")[0]) == ("ok", "bgpd")
+    assert "routing" not in findings(fleet_url)

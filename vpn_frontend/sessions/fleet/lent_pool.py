@@ -3,16 +3,24 @@
 
 The fleet's own book says whose an address is. Here only lent addresses are given out, and one that is forgotten is not
 given out again before the fleet says that it is still this node's.
+
+Where addresses are routed, one that a session has is a route of the kernel, as long as this node has the session: a
+routing daemon tells the network about it, and the longest prefix wins over what another node announced before.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
 
 from vpn_frontend.sessions.address_pool import AddressPool, AddressT, NoAddressError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from vpn_frontend.ports import ClientRoutes
+    from vpn_frontend.sessions.fleet.port import Fleet
 
 MAX_BATCH = 64  # addresses that are lent at once
 SHARE = 512  # a batch is this part of the pool: of a small one, each address is lent and handed back singly
@@ -20,6 +28,11 @@ SHARE = 512  # a batch is this part of the pool: of a small one, each address is
 
 class LentPool(AddressPool[AddressT]):
     """As ``AddressPool``, but empty until ``add``."""
+
+    def __init__(self, network: Any, routes: ClientRoutes | None = None) -> None:  # noqa: ANN401 - of either family
+        """``routes``: each address in use is routed to us."""
+        super().__init__(network)
+        self._routes = routes
 
     @property
     def batch(self) -> int:
@@ -47,6 +60,8 @@ class LentPool(AddressPool[AddressT]):
     def forget(self, address: AddressT) -> None:
         """Give it back, and not out again: it may be another node's. Raises ``KeyError`` if it is not in use."""
         self._used.remove(int(address) - self._first)
+        if self._routes is not None:
+            self._routes.remove(ip_network(address))
 
     def take_surplus(self, *, everything: bool = False) -> Sequence[AddressT]:
         """Free addresses that are more than a reserve, the longest unused first. They are not given out any more."""
@@ -71,7 +86,19 @@ class LentPool(AddressPool[AddressT]):
         self.forget(address)
         self._free[int(address) - self._first] = None
 
+    def _occupy(self, user: str, offset: int) -> None:
+        super()._occupy(user, offset)
+        if self._routes is not None:
+            self._routes.add(ip_network(self._address(offset)))
+
     def _next_free(self) -> int:
         if not self._free:
             raise NoAddressError("no free address is left")
         return next(iter(self._free))
+
+
+def pool_type(fleet: Fleet | None, routes: ClientRoutes | None) -> Callable[[Any], AddressPool[Any]]:
+    """What makes the pools of this server."""
+    if fleet is None:
+        return AddressPool
+    return partial(LentPool[Any], routes=routes if fleet.routed else None)

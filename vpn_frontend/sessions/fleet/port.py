@@ -122,6 +122,10 @@ class Fleet(Protocol):
         """Of the cookies."""
 
     @property
+    def routed(self) -> bool:
+        """Inner addresses are routed to the nodes, each to the one that has it; else each node translates them."""
+
+    @property
     def cut_off(self) -> bool:
         """This node may not act for the fleet at the moment: other nodes may take over what it carries."""
 

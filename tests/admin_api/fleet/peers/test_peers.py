@@ -55,7 +55,12 @@ class Peer:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """However slow the machine, nothing is given up."""
-    for module, name in ((caller, "CONNECT_TIME"), (listener, "HANDSHAKE_TIME"), (listener, "MESSAGE_TIME")):
+    for module, name in (
+        (caller, "CONNECT_TIME"),
+        (caller, "GONE_TIME"),
+        (listener, "HANDSHAKE_TIME"),
+        (listener, "MESSAGE_TIME"),
+    ):
         monkeypatch.setattr(module, name, TIMEOUT)
     for name in ("LET_GO_PATIENCE", "CONTEST_PATIENCE"):
         monkeypatch.setattr(admission, name, TIMEOUT)
@@ -119,6 +124,8 @@ async def test_a_process_that_is_gone_is_told_from_one_that_is_silent(pair):
     assert await one.tell(other) is Told.GONE
     host, _, port = other.url.removeprefix("https://").partition(":")
     with socket.create_server((host, int(port))):  # accepts, and says nothing
+        assert await one.tell(other) is Told.GONE, "for a moment it is not even called"
+        one.peers.caller._gone.clear()
         told = await one.peers.caller.tell(other.id, "let_go", SESSION, 1, 0.2)
         assert told is Told.UNKNOWN
     assert await one.tell(other) is Told.UNKNOWN, "it is left alone for a while"

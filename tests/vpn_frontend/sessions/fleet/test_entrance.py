@@ -26,7 +26,7 @@ class ScriptedFleet:
 
     def __init__(self):
         self.keys = KeyRing({1: bytes(32)}, 1)
-        self.cut_off, self.alone_is_allowed, self.draining = False, True, False
+        self.cut_off, self.alone_is_allowed, self.draining, self.routed = False, True, False, False
         self.lost = []
         self.admitted, self.released, self.given_back, self.contested = [], [], [], []
         self.answers = []  # of the next admissions; OK after them

@@ -69,3 +69,30 @@ def test_the_pools_of_a_node_are_lent():
     pools.give_back(InnerAddresses(FIRST, None))
     assert pools.holder_of(FIRST) is pools.ipv4
     assert pools.holder_of(ip_address("10.1.0.1")) is None
+
+
+class Routes:
+    def __init__(self):
+        self.present = []
+
+    def add(self, network):
+        self.present.append(str(network))
+
+    def remove(self, network):
+        self.present.remove(str(network))
+
+
+def test_routed_addresses_are_routes_while_a_session_has_them():
+    routes = Routes()
+    pool = LentPool(ip_network("10.0.0.0/27"), routes)
+    pool.add([FIRST, SECOND, THIRD])
+    assert routes.present == []
+    assert [pool.take("alice"), pool.claim("bob", THIRD)] == [FIRST, THIRD]
+    assert routes.present == ["10.0.0.5/32", "10.0.0.7/32"]
+    pool.give_back(FIRST)
+    pool.forget(THIRD)
+    assert routes.present == []
+    sixth = LentPool(ip_network("fd00::/64"), routes)
+    sixth.add([ip_address("fd00::9")])
+    sixth.take("alice")
+    assert routes.present == ["fd00::9/128"]
