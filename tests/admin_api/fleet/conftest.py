@@ -74,9 +74,11 @@ async def make_node(fleet_url):
     """Makes nodes that are stopped at the end. ``started=False``: the caller starts it."""
     made = []
 
-    async def make_node(name, *, url=None, instance=None, secret=SECRET, dead_after=10.0, started=True, peer_url=""):
+    async def make_node(
+        name, *, url=None, instance=None, secret=SECRET, dead_after=10.0, started=True, peer_url="", version="1.0"
+    ):
         more = {"dead_after": dead_after, "peer_url": peer_url}
-        settings = FleetSettings(name, secret, instance or f"instance of {name}", "1.0", **more)
+        settings = FleetSettings(name, secret, instance or f"instance of {name}", version, **more)
         node = Membership(url or fleet_url, settings, Seen())
         node.seen = node._events
         made.append(node)
