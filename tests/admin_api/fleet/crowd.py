@@ -132,10 +132,13 @@ class Crowd:
         seen.result = "full" if status is AdmitStatus.FULL else "ok"
         if status is not AdmitStatus.FULL:
             assert status is AdmitStatus.OK, status
-            await asyncio.sleep(self._random.random() * 0.01)  # held for a while: the length does not matter
+            await self._hold(node)
             seen.released = time.monotonic()
             await self._until_released(node, entry)
         seen.confirmed = time.monotonic()
+
+    async def _hold(self, node):
+        await asyncio.sleep(self._random.random() * 0.01)  # the length does not matter
 
     async def _pause_until_back(self, node):
         self._left += 1
