@@ -141,6 +141,7 @@ test: lint unit e2e
 bench: build .build/bench-packages .build/test-packages
 	$(PIP_LOCKED) -r requirements/bench.lock
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.fleet
 
 fuzz: build .build/fuzz-packages
 	tests/fuzz/run.sh $(FUZZ_SECONDS)

@@ -10,7 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lab.network import SERVER_IPV4
 from lab.processes.programs import Program
@@ -18,13 +18,12 @@ from lab.processes.programs import Program
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bench.peers import Peer
     from lab.namespaces import Namespace
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = Path(__file__).with_name("load")
 BINARY = ROOT / ".build" / "bench" / "load"
-_SLACK = 60.0  # seconds beyond the requested time until a run counts as hung
+SLACK = 60.0  # seconds beyond the requested time until a run counts as hung
 _OPEN_TIMEOUT = 300.0  # seconds for a thousand tunnels to open
 _WARM_TICKS = 2  # reports that are skipped: windows open, caches warm up
 _FOREVER = 3600.0  # seconds; a signal ends such a run
@@ -39,6 +38,19 @@ class RunResult:
     seconds: float
     bytes: int
     asked: int
+    p50: float  # seconds until a client was open, of the modes that open one after another
+    p99: float
+
+
+class Account(Protocol):
+    """Who logs in, and the server's address inside the tunnel."""
+
+    @property
+    def user(self) -> str: ...
+    @property
+    def password(self) -> str: ...
+    @property
+    def inner_ipv4(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +86,7 @@ def build() -> None:
 def start(
     mode: str,
     namespace: Namespace,
-    peer: Peer,
+    peer: Account,
     *,
     threads: int = 1,
     amount: float = _FOREVER,
@@ -138,7 +150,7 @@ def _tick(program: Program, number: int) -> dict[str, float]:
     return report
 
 
-def result_of(program: Program, timeout: float = _SLACK) -> RunResult:
+def result_of(program: Program, timeout: float = SLACK) -> RunResult:
     """Waits for the end of a run and returns its totals."""
     if program.await_exit(timeout):
         raise RuntimeError(f"{program.label}: {program.output}")
@@ -147,10 +159,10 @@ def result_of(program: Program, timeout: float = _SLACK) -> RunResult:
 
 
 def run(
-    mode: str, namespace: Namespace, peer: Peer, *, threads: int, seconds: float, more: Sequence[str] = ()
+    mode: str, namespace: Namespace, peer: Account, *, threads: int, seconds: float, more: Sequence[str] = ()
 ) -> RunResult:
     started = start(mode, namespace, peer, threads=threads, amount=seconds, more=more)
-    return result_of(started, seconds + _SLACK)
+    return result_of(started, seconds + SLACK)
 
 
 def end(program: Program) -> RunResult:

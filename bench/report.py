@@ -135,9 +135,9 @@ class Report:
                     report.rows.setdefault(row.name, row).values.setdefault(label, []).extend(values)
         return report
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: Path, prefix: str = "") -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.began:%Y%m%dT%H%M%SZ}.json"
+        path = folder / f"{prefix}{self.began:%Y%m%dT%H%M%SZ}.json"
         path.write_text(json.dumps(self.document(), indent=1) + "\n")
         return path
 

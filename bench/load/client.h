@@ -26,7 +26,7 @@ struct lc_target {
     const char *user;
     const char *password;
     const char *certificate, *key;      /* PEM files of the client's certificate; NULL: none */
-    long users;                         /* with codes, named `user` and a number; 0: `user` alone, without a code */
+    long users;                         /* named `user` and a number, with codes if asked; 0: `user` alone, without */
     int dtls;                           /* open a UDP channel, and send over it */
 };
 

@@ -28,13 +28,42 @@ int job_open_client(struct lc_client *client, enum job_depth depth)
     return error;
 }
 
+/* Of the first MAX_SPANS clients of a run; more are not needed for a percentile. */
+static void note_span(double seconds)
+{
+    long number = atomic_fetch_add(&job.timed, 1);
+
+    if (number < MAX_SPANS)
+        job.spans[number] = seconds;
+}
+
+static int compare_spans(const void *one, const void *other)
+{
+    double a = *(const double *)one, b = *(const double *)other;
+
+    return (a > b) - (a < b);
+}
+
+double job_percentile(double share)
+{
+    long known = job.timed < MAX_SPANS ? job.timed : MAX_SPANS;
+
+    if (!known)
+        return 0.0;
+    qsort(job.spans, (size_t)known, sizeof *job.spans, compare_spans);
+    return job.spans[(long)(share * (double)(known - 1))];
+}
+
 void *run_cycles(void *depth)
 {
     struct lc_client *client = malloc(sizeof *client);
 
     while (client && !over()) {
+        double began = now();
+
         if (job_open_client(client, *(enum job_depth *)depth))
             continue;
+        note_span(now() - began);
         if (*(enum job_depth *)depth >= DEPTH_TUNNEL)
             lc_disconnect(client);
         lc_close(client);

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #define PACKET 1300                     /* bytes of one inner packet */
+#define MAX_SPANS 65536
 #define BATCH 32                        /* packets per send, and per answer of a source */
 
 struct job {
@@ -26,7 +27,8 @@ struct job {
     uint16_t port;                      /* destination port of inner packets */
     sem_t logins;                       /* limits concurrent logins to what servers allow one user */
     pthread_barrier_t ready;            /* traffic begins when all tunnels are open */
-    atomic_long logins_begun, count, failed, bytes, asked, taken, opened;
+    atomic_long logins_begun, count, failed, bytes, asked, taken, opened, timed;
+    double spans[MAX_SPANS];            /* seconds until a client of `run_cycles` was open */
     atomic_int stopped;
 };
 
@@ -51,6 +53,7 @@ enum job_depth { DEPTH_CONNECT, DEPTH_HANDSHAKE, DEPTH_TUNNEL };
 int job_open_client(struct lc_client *client, enum job_depth depth);
 
 void *run_cycles(void *depth);          /* cycles.c; enum job_depth * */
+double job_percentile(double share);    /* cycles.c; seconds, of the spans; no thread runs any more. 0: there are none */
 void *run_hold(void *unused);           /* cycles.c */
 void *run_push(void *unused);           /* traffic.c */
 void *run_pull(void *reads);            /* pull.c; int *: whether received packets are read */

@@ -14,10 +14,11 @@
  *   hello      DTLS 1.2 ClientHellos that name no session, as fast as possible, for AMOUNT seconds
  *
  *   -d  packets go over DTLS     -r  Mbit/s per tunnel; default: unlimited
- *   -c, -k  PEM files of a client certificate     -t  number of users with codes, from USER and 0 on; each logs in three times
+ *   -c, -k  PEM files of a client certificate     -t  number of users, from USER and 0 on; with codes each logs in three times
  *
  * Prints JSON lines: {"open"} when tunnels are up, in push and pull {"at", "count", "bytes", "asked", "cpu"} four times a
- * second from then on, and at the end {"count", "failed", "seconds", "bytes", "asked"}. One thread per tunnel, with blocking calls.
+ * second from then on, and at the end {"count", "failed", "seconds", "bytes", "asked", "p50", "p99"}; the last two are the seconds until
+ * a client of connect, handshake or login was open. One thread per tunnel, with blocking calls.
  */
 #define _GNU_SOURCE
 #include "job.h"
@@ -140,8 +141,8 @@ static void run(const struct mode *mode, double amount)
         say_open();
         wait_for_stop();
     }
-    printf("{\"count\": %ld, \"failed\": %ld, \"seconds\": %.6f, \"bytes\": %ld, \"asked\": %ld}\n", job.count, job.failed,
-           now() - began, job.bytes, job.asked);
+    printf("{\"count\": %ld, \"failed\": %ld, \"seconds\": %.6f, \"bytes\": %ld, \"asked\": %ld, \"p50\": %.6f, \"p99\": %.6f}\n",
+           job.count, job.failed, now() - began, job.bytes, job.asked, job_percentile(0.5), job_percentile(0.99));
 }
 
 static void raise_limits(void)

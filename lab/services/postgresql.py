@@ -24,8 +24,12 @@ DATABASE = "postgres"
 class Postgresql:
     """One cluster. ``start`` it, ``kill`` it as a crash does, ``stop`` it at the end."""
 
-    def __init__(self, folder: Path) -> None:
-        """``folder`` is created. It will hold a Unix socket, so its path is short, and all may enter its parents."""
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        """``folder`` is created. It will hold a Unix socket, so its path is short, and all may enter its parents.
+
+        ``durable``: a commit is on disk before it is answered, as operators have it and tests need not.
+        """
+        self._fsync = "on" if durable else "off"
         (self._programs,) = list(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -37,8 +41,14 @@ class Postgresql:
     def url(self) -> str:
         return f"postgresql+psycopg://{ACCOUNT}@/{DATABASE}?host={self._folder}"
 
+    @property
+    def pid(self) -> int:
+        """Of its first process: all others are its children."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
-        options = {"listen_addresses": "", "unix_socket_directories": self._folder, "fsync": "off"}
+        options = {"listen_addresses": "", "unix_socket_directories": self._folder, "fsync": self._fsync}
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         command = self._as_account("postgres", "-D", str(self._folder / "data"), *words)
         with (self._folder / "log").open("ab") as log:
@@ -94,12 +104,12 @@ def _runs(pid: str) -> bool:
 
 
 @contextmanager
-def running_postgresql() -> Iterator[Postgresql]:
+def running_postgresql(*, durable: bool = False) -> Iterator[Postgresql]:
     """A cluster in a temporary folder, stopped and removed at the end."""
     with tempfile.TemporaryDirectory(prefix="ocs-pg-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        server = Postgresql(folder / "pg")
+        server = Postgresql(folder / "pg", durable=durable)
         server.start()
         try:
             yield server
