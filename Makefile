@@ -33,6 +33,7 @@ HOSTILE_ROUNDS ?= 20
 PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates libseccomp2 libnftables1
 TEST_PACKAGES := openconnect curl iputils-ping nftables procps systemd slapd krb5-kdc krb5-admin-server krb5-user krb5-k5tls libkrb5-dev libpam-wrapper libpam-oath oathtool freeradius strace postgresql prometheus ocserv chromium pebble groff-base
 BENCH_PACKAGES := iperf3 wireguard-go wireguard-tools libuv1-dev
+SITE_PACKAGES := haproxy keepalived patroni etcd-server python3-etcd
 # Of the bare system: an init system, and what the package depends on, so that installing it needs no archive.
 BARE_PACKAGES := systemd,systemd-sysv,dbus,iproute2,python3,nftables,libnftables1,libseccomp2,procps,ca-certificates
 FUZZ_PACKAGES := clang libclang-rt-14-dev
@@ -65,6 +66,8 @@ endef
 	$(call install,$(TEST_PACKAGES))
 .build/bench-packages: Makefile
 	$(call install,$(BENCH_PACKAGES))
+.build/site-packages: Makefile
+	$(call install,$(SITE_PACKAGES))
 .build/fuzz-packages: Makefile
 	$(call install,$(FUZZ_PACKAGES))
 
@@ -147,13 +150,14 @@ fuzz: build .build/fuzz-packages
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
 	$(BIN)/python -m tests.fuzz.schemathesis_api 600
 
-soak: build $(VENV)/.gssapi
+soak: build $(VENV)/.gssapi .build/site-packages
 	OCSENTRY_SPOOFED_SOURCES=10000000 OCSENTRY_GEOIP_NETWORKS=1000000 \
 	    $(BIN)/pytest -v tests/sentry_engine/cores/native/test_core.py tests/sentry_engine/geoip/test_databases_large.py
 	OCSENTRY_FAULT_STEP=1 $(BIN)/pytest -v tests/vpn_frontend/native/test_programs.py
 	OCSENTRY_CLIENT_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_ROAM_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_TUNNELS=200 OCSENTRY_RETURNING=200 OCSENTRY_FLEET_SESSIONS=200 OCSENTRY_LOGINS=1000 OCSENTRY_PINGS=600 OCSENTRY_KILL_ROUNDS=50 \
 	    SOAK_SECONDS=$(SOAK_SECONDS) OCSENTRY_TRANSFER_BYTES=1000000000 OCSENTRY_STRICT_TIMES=1 $(BIN)/pytest -v -m netns tests/e2e
 	OCSENTRY_LOGINS=1000 $(BIN)/pytest -v tests/admin_api/store/test_used_codes.py
+	OCSENTRY_FLEET_WALKTHROUGH=1 $(BIN)/pytest -vs -m netns tests/e2e/test_fleet_walkthrough.py
 	OCSENTRY_FLEET_OPERATIONS=30000 OCSENTRY_FLEET_KILLS=20 OCSENTRY_FLEET_NEMESES=kill,restart,hang $(BIN)/pytest -vs tests/admin_api/fleet/test_history.py
 	OCSENTRY_BLOCKS=1000000 OCSENTRY_BLOCK_TUNNELS=100 OCSENTRY_API_RATE=1000 OCSENTRY_API_SECONDS=60 OCSENTRY_CHANGE_ROUNDS=100 \
 	    $(BIN)/pytest -vs -m netns tests/e2e/test_api_load.py tests/e2e/faults/test_kill_changes.py

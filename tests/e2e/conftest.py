@@ -10,6 +10,7 @@ OCSENTRY_TRANSFER_BYTES: bytes each way (1 GB before a release).
 OCSENTRY_CLIENT_ROUNDS, OCSENTRY_ROAM_ROUNDS: rounds of random connects, kills and address changes.
 OCSENTRY_LOGINS: logins at once by each method, with servers that answer and with servers that hang.
 OCSENTRY_RETURNING: tunnels that come back after a restart, and after a kill.
+OCSENTRY_FLEET_WALKTHROUGH: a site of three nodes, balancers and databases loses one of each; takes minutes.
 OCSENTRY_FLEET_SESSIONS: tunnels that go on at another node after a drain, and after a kill.
 OCSENTRY_TUNNELS: tunnels at once. OCSENTRY_PINGS: echo requests through each, 10 per second.
 OCSENTRY_PREFIXES: prefixes of a policy that is swapped beside a tunnel.
