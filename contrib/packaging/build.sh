@@ -52,5 +52,5 @@ ARCH=$(dpkg --print-architecture 2>/dev/null || uname -m)
 find "$STAGE" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 sed "s|@STAGE@|$STAGE|; s|@VERSION@|$VERSION|; s|@ARCH@|$ARCH|" contrib/packaging/nfpm.yaml >"$work/nfpm.yaml"
 for format in $formats; do
-    .build/package-tools/bin/nfpm package --config "$work/nfpm.yaml" --packager "$format" --target "$work/"
+    "$(contrib/packaging/tools.sh)/bin/nfpm" package --config "$work/nfpm.yaml" --packager "$format" --target "$work/"
 done

@@ -3,11 +3,12 @@
 #
 #   contrib/packaging/engine.sh [--try]     --try: also install it with its dependencies into an empty environment, and decide
 #
-# Needs a C compiler, and no wolfSSL. Versions and dependencies are those of pyproject.toml.
+# Needs a C compiler, and no wolfSSL. auditwheel names the oldest C library that fits. Versions and dependencies are those of pyproject.toml.
 set -eu
 cd "$(dirname "$0")/../.."
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || echo 0)}"
 export SOURCE_DATE_EPOCH OCSENTRY_ABI3=1
+tools=$(contrib/packaging/tools.sh)
 quiet='--disable-pip-version-check --quiet'
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -27,8 +28,12 @@ PYTHON
 # shellcheck disable=SC2086  # a list of words
 .venv/bin/python -m pip $quiet wheel --no-deps --no-build-isolation --config-settings=--build-option=--py-limited-api=cp311 \
     --wheel-dir "$work" "$work/source" >&2
-name=$(basename "$work"/sentry_engine-*.whl)
-mv "$work/$name" .build/dist/
+PATH=$tools/bin:$PATH auditwheel repair --strip --wheel-dir "$work/repaired" "$work"/sentry_engine-*.whl >"$work/log" 2>&1 || {
+    cat "$work/log" >&2
+    exit 1
+}
+name=$(basename "$work"/repaired/sentry_engine-*.whl)
+mv "$work/repaired/$name" .build/dist/
 
 if [ "${1:-}" = --try ]; then
     .venv/bin/python -m venv "$work/empty"

@@ -7,15 +7,8 @@ set -eu
 cd "$(dirname "$0")/../.."
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || echo 0)}"
 export SOURCE_DATE_EPOCH
-tools=$PWD/.build/package-tools
+tools=$(contrib/packaging/tools.sh)
 quiet='--disable-pip-version-check --quiet'
-
-if ! cmp -s requirements/package.lock "$tools/package.lock"; then
-    .venv/bin/python -m venv --clear "$tools"
-    # shellcheck disable=SC2086  # a list of words
-    "$tools/bin/python" -m pip $quiet install --require-hashes --no-deps -r requirements/package.lock
-    cp requirements/package.lock "$tools/"
-fi
 
 mkdir -p .build/dist
 rm -rf build/lib* build/bdist*            # of builds for one Python, which would be packed, too

@@ -185,7 +185,7 @@ static PyType_Spec list_spec = {
     .name = "sentry_engine._fast_calls.Verdicts",
     .basicsize = sizeof(struct verdict_list),
     .itemsize = sizeof(struct item),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_SEQUENCE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = list_slots,
 };
 

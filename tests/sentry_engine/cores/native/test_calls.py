@@ -248,6 +248,11 @@ class TestVerdicts:
     def test_it_is_a_sequence(self, answers):
         ids = [f"rule-{at}" for at in range(4)] + [None]
         assert isinstance(answers, Sequence)
+        match answers:
+            case [first, *_, last]:
+                assert (first.rule_id, last) == ("rule-0", INVALID)
+            case _:
+                pytest.fail("it matches no pattern of a sequence")
         assert [one.rule_id for one in answers] == ids
         assert (len(answers), answers[-1], answers[True].rule_id) == (5, INVALID, "rule-1")
         assert [one.rule_id for one in answers[3:0:-2]] == ["rule-3", "rule-1"]
