@@ -52,7 +52,7 @@ def list_sessions(
 ) -> None:
     """List the live sessions, in a fleet of all nodes."""
     rows = cli.server.items("sessions", **given(user=user, group=group, network=network, node=node, sort=sort))
-    in_fleet = any(row["node"] for row in rows)
+    in_fleet = any(row.get("node") for row in rows)
     _emit_sessions(cli, rows, (*COLUMNS[:2], "node", *COLUMNS[2:]) if in_fleet else COLUMNS)
 
 

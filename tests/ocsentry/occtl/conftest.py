@@ -109,7 +109,8 @@ class FakeServer:
     def get(self, resource):
         return self.documents[resource]
 
-    def items(self, resource, cidr=None):
+    def items(self, resource, cidr=None, *, local=False):
+        assert local == (resource == "sessions"), "occtl shows the node that it runs on"
         rows = [dict(row) for row in self.lists[resource]]
         return rows if cidr is None else [row for row in rows if row["cidr"].removesuffix("/32") == cidr]
 
