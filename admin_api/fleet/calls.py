@@ -107,6 +107,9 @@ class Calls:
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             await connection.close()
             raise UnknownAnswerError(" ".join(str(error).split())) from error
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            await connection.close()  # to a server that is no primary any more: the next one may lead to its heir
+            raise NotAskedError("the database can only be read") from error
         except psycopg.DatabaseError:
             self._idle.append(connection)
             raise

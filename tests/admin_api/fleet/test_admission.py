@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from admin_api.fleet.admission import ADMIT, LOSE, VOID
 from tests.admin_api.fleet.crowd import SOURCE, make_entry, nodes_of
-from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus
+from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus, FleetSilentError
 
 pytestmark = pytest.mark.asyncio
 FIRST, SECOND = ip_address("10.0.0.1"), ip_address("10.0.0.2")
@@ -275,3 +275,20 @@ async def test_lost_sessions_end_once_their_cookies_have_and_no_node_may_carry_t
     assert ask(sweep) == [(dropped.session,)]
     assert ask("SELECT count(*) FROM fleet.sessions") == [(2,)]
     assert ask("SELECT lost_at FROM fleet.sessions WHERE node = :node", node=c.id) == [(None,)]
+
+
+async def test_a_database_that_can_only_be_read_is_no_refusal(nodes, ask):
+    """A primary that was demoted, or has a full disk: nothing is dropped, and all goes on once there is another."""
+    a = nodes[0]
+    entry = make_entry("u")
+    await a.admit(entry)
+    name = ask("SELECT current_database()")[0][0]
+    ask(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await a.calls.close()
+    with pytest.raises(FleetSilentError):
+        await a.admit(make_entry("u"))
+    a.admission.release(entry.session, entry.generation, entry.user)
+    ask(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    await a.errands.until_done(entry.user)
+    assert a.refused == []
+    assert ask("SELECT count(*) FROM fleet.sessions WHERE NOT void") == [(0,)]
