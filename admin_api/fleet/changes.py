@@ -178,6 +178,7 @@ class Changes:
             await part.compare(restored=restored)
         self._note(revision, tag)
         if restored:
+            self._membership.assert_again()
             self._events.emit(ApiEvent.FLEET_STORE_RESTORED, before=before, revision=revision)
 
     def _note(self, revision: int, tag: str) -> None:

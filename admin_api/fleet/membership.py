@@ -128,6 +128,10 @@ class Membership:
         if hurries:
             self._beats.hurry()
 
+    def assert_again(self) -> None:
+        """The database was restored: it may not have what this node carries. It is told after the next beat."""
+        self.lease.asserted = False
+
     async def wait_for(self, state: NodeState) -> None:
         while self.state is not state:
             await self._changed.wait()

@@ -159,6 +159,7 @@ class TestRestoredStore:
         ask("UPDATE fleet.log SET tag = (SELECT tag FROM fleet.head)")
         await other.seen.wait_for("fleet_store_restored")
         assert other.refuses(INSIDE)
+        await other.seen.wait_for("fleet_returned")  # it has told what it carries
 
     async def test_a_node_behind_the_log_compares_all(self, pair, ask):
         """Not restored: what others lifted meanwhile is lifted here too."""
