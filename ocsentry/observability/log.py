@@ -40,7 +40,6 @@ LIBRARY_LEVELS = {
     "uvicorn": "WARNING",
     "uvicorn.access": "ERROR",
     "alembic": "WARNING",
-    "watchfiles": "WARNING",
     "sqlalchemy": "WARNING",
     "aiosqlite": "WARNING",
     "httpx": "WARNING",  # its URLs may hold secrets of receivers and providers

@@ -11,12 +11,11 @@ Lists that rule files name by path are watched too, wherever they are, and befor
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from watchfiles import awatch
-
 from ocsentry.rule_sources.feeds_in_rules import FeedsInRules
+from ocsentry.rule_sources.folder_notices import FolderNotices
 from sentry_engine.policy.rule_files import read_file
 
 if TYPE_CHECKING:
@@ -26,10 +25,8 @@ if TYPE_CHECKING:
     from sentry_engine.policy.rule_files import FileReader
     from sentry_engine.rules.model import FeedRule
 
-SETTLE = 200  # milliseconds without a change until a file is read, and the longest wait
-POLL = 100  # milliseconds between two reads of the notifications
-COMPARE_EVERY = 1000  # milliseconds between two comparisons without a notification: network filesystems send none
-RETRY = 1.0  # seconds until a broken watch is retried
+SETTLE = 0.2  # seconds from a notification to the comparison: a file is often written in several steps
+COMPARE_EVERY = 1.0  # seconds between two comparisons without a notification: network filesystems send none
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
 
@@ -76,7 +73,7 @@ class RuleWatcher:
         return tuple(rows)
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yields after each change, until cancelled."""
+        """Yields after each change, until cancelled. Raises ``OSError`` if the kernel has no watch left."""
         try:
             async for _ in self._changes():
                 yield
@@ -86,23 +83,18 @@ class RuleWatcher:
     async def _changes(self) -> AsyncIterator[None]:
         while True:
             targets = self._targets()
-            with suppress(OSError):  # a folder was removed after it was listed
-                async for _ in awatch(
-                    *targets,
-                    watch_filter=None,
-                    debounce=SETTLE,
-                    step=POLL,
-                    rust_timeout=COMPARE_EVERY,
-                    yield_on_timeout=True,
-                    recursive=False,
-                ):
-                    self.watching = True
+            with ExitStack() as stack:
+                try:
+                    notices = stack.enter_context(FolderNotices(targets))
+                except (FileNotFoundError, NotADirectoryError):  # since it was listed
+                    notices = None
+                while self._targets() == targets:
+                    self.watching = notices is not None
                     if await self._run(self._differs):
                         yield
-                    if self._targets() != targets:
+                    await _wait(notices)
+                    if notices is None:
                         break
-            if self._targets() == targets:
-                await asyncio.sleep(RETRY)
 
     def _differs(self) -> bool:
         before, self._last = self._last, self._fingerprint()
@@ -124,3 +116,12 @@ class RuleWatcher:
                 if folder.is_dir():
                     found[folder] = folder.stat().st_ino
         return found
+
+
+async def _wait(notices: FolderNotices | None) -> None:
+    """Wait until a comparison is due."""
+    if notices is None:
+        await asyncio.sleep(COMPARE_EVERY)
+    elif await notices.wait(COMPARE_EVERY):
+        await asyncio.sleep(SETTLE)
+        notices.clear()
