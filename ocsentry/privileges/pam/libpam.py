@@ -47,11 +47,12 @@ class _Conversation(ctypes.Structure):
 
 
 class LibPam:
-    """The functions of the library."""
+    """The functions of the library, found as a linked program finds them: a preloaded library that wraps PAM counts."""
 
     def __init__(self) -> None:
         """Raises ``OSError`` where libpam is not installed."""
-        library = ctypes.CDLL("libpam.so.0")
+        ctypes.CDLL("libpam.so.0", ctypes.RTLD_GLOBAL)
+        library = ctypes.CDLL(None)
         handle, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
         self.start = library.pam_start
         self.start.argtypes = (text, text, ctypes.POINTER(_Conversation), ctypes.POINTER(handle))
