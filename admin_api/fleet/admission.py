@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -108,6 +109,7 @@ class FleetAdmission:
         self._hold = hold
         self._find_record = find_record
         self._returning = False
+        self._contests: dict[frozenset[Holder], asyncio.Task[None]] = {}
 
     @contextmanager
     def returning(self) -> Iterator[None]:
@@ -172,7 +174,23 @@ class FleetAdmission:
         return Answer(AdmitStatus.OK if status == "same" else AdmitStatus(status), holders)
 
     async def contest(self, holders: Sequence[Holder]) -> None:
-        """As ``Fleet.contest``."""
+        """As ``Fleet.contest``.
+
+        Logins that find the same places taken contest them together: many of one user hold up nobody else's calls.
+        """
+        places = frozenset(holders)
+        task = self._contests.get(places)
+        if task is None:
+            task = self._contests[places] = asyncio.create_task(self._contest(holders))
+            task.add_done_callback(partial(self._end_contest, places))
+        await asyncio.shield(task)
+
+    def _end_contest(self, places: frozenset[Holder], task: asyncio.Task[None]) -> None:
+        del self._contests[places]
+        if not task.cancelled():
+            task.exception()  # its callers may be gone
+
+    async def _contest(self, holders: Sequence[Holder]) -> None:
         me = self._identity()
         sessions = [pack_id(one.session) for one in holders]
         nodes, generations = [one.node for one in holders], [one.generation for one in holders]

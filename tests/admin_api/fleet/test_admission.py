@@ -11,7 +11,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 import pytest_asyncio
 
-from admin_api.fleet.admission import ADMIT, LOSE, VOID
+from admin_api.fleet.admission import ADMIT, CONTEST, IS_CONTESTED, LOSE, VOID
+from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.crowd import SOURCE, make_entry, nodes_of
 from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus, FleetSilentError
 
@@ -292,3 +293,35 @@ async def test_a_database_that_can_only_be_read_is_no_refusal(nodes, ask):
     await a.errands.until_done(entry.user)
     assert a.refused == []
     assert ask("SELECT count(*) FROM fleet.sessions WHERE NOT void") == [(0,)]
+
+
+async def test_logins_that_find_the_same_places_taken_contest_them_together(nodes, ask, monkeypatch):
+    """Else a user with many logins keeps the node's connections busy for seconds, and other users are refused."""
+    a, b, _ = nodes
+    held = make_entry("u", limit=1)
+    assert await b.admit(held) is AdmitStatus.OK
+    full = await a.admission.admit(make_entry("u", limit=1))
+    assert full.status is AdmitStatus.FULL
+    asked, looked, cancelled = [], asyncio.Event(), asyncio.Event()
+    call = a.admission._calls.call
+
+    async def count(statement, *more):
+        rows = await call(statement, *more)
+        asked.append(statement)
+        if statement == IS_CONTESTED:
+            looked.set()
+            await cancelled.wait()
+        return rows
+
+    monkeypatch.setattr(a.admission._calls, "call", count)
+    gone, *stay = [asyncio.create_task(a.admission.contest(full.holders)) for _ in range(5)]
+    async with asyncio.timeout(TIMEOUT):
+        await looked.wait()
+        gone.cancel()  # its client has gone; the others still wait for the answer
+        await asyncio.wait([gone])
+        cancelled.set()
+        ask("UPDATE fleet.orders SET done_at = clock_timestamp()")
+        await asyncio.gather(*stay)
+    assert gone.cancelled()
+    assert asked.count(CONTEST) == 1
+    assert a.admission._contests == {}
