@@ -9,6 +9,7 @@ calls in a row without an answer the next ones fail at once, until the database 
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -100,7 +101,7 @@ class Calls:
             task.exception()  # its caller may have gone on without it
 
     async def _run(self, statement: str, values: Sequence[object]) -> list[Row]:
-        connection = self._idle.pop() if self._idle else await self._connect()
+        connection = self._take_idle() or await self._connect()
         try:
             cursor = await connection.execute(statement, values)
             rows = await cursor.fetchall() if cursor.description else []
@@ -118,6 +119,19 @@ class Calls:
             raise
         self._idle.append(connection)
         return rows
+
+    def _take_idle(self) -> psycopg.AsyncConnection[Row] | None:
+        """One that the database has not ended meanwhile, as a restart does: a call on it would have no answer."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.closed:
+                continue
+            poll = select.poll()
+            poll.register(connection.fileno(), select.POLLIN)
+            if not poll.poll(0):
+                return connection
+            connection.pgconn.finish()
+        return None
 
     async def _connect(self) -> psycopg.AsyncConnection[Row]:
         problem: Exception | None = None

@@ -325,3 +325,15 @@ async def test_logins_that_find_the_same_places_taken_contest_them_together(node
     assert gone.cancelled()
     assert asked.count(CONTEST) == 1
     assert a.admission._contests == {}
+
+
+async def test_a_restart_of_the_database_costs_no_login(nodes, ask):
+    """The connections that nothing waited on have ended with it, and are not used again."""
+    a = nodes[0]
+    await asyncio.gather(*(a.admit(make_entry("u", limit=0)) for _ in range(4)))
+    idle = [connection.info.backend_pid for connection in a.calls._idle]
+    assert idle
+    for pid in idle:
+        ask("SELECT pg_terminate_backend(:pid, 60000)", pid=pid)
+    for _ in idle:
+        assert await a.admit(make_entry("u", limit=0)) is AdmitStatus.OK
