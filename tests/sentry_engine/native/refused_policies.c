@@ -2,7 +2,7 @@
  *
  * A plan that is wrong in one field is refused with its reason. A policy that comes from a file with one word changed, each in turn
  * to each of several values, is refused, or answers for every address without an access outside of it (ASan) and names no rule that
- * it does not have. Its checksum is left out: it does not protect against whom wrote the file.
+ * it does not have. Its checksum is left out: a file that was made on purpose has a right one.
  */
 #define _GNU_SOURCE
 #include "decision/decide.h"
@@ -32,7 +32,7 @@ static void fail(const char *what)
     exit(1);
 }
 
-/* Rules for networks of every depth of the table, one of them with an end, a block of a country, two sets of limits. */
+/* Rules for networks of every depth of the table, some with an end, and two sets of limits. */
 static void set_right(void)
 {
     static const uint8_t networks[] = {
