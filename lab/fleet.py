@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,13 @@ class FleetLab:
         """The server's address leads to that node from now on."""
         device = "eth0" if number == 0 else f"n{number}"
         host.namespace.ip(f"route replace {SERVER_IPV4} dev {device} src {host.ipv4}")
+
+    def power_off(self, number: int) -> None:
+        """The node is silent from now on, as a machine without power: no packet comes or goes, no process runs."""
+        hooks = ("input", "output", "forward")
+        chains = [f"chain {hook} {{ type filter hook {hook} priority -400; policy drop; }}" for hook in hooks]
+        self.sites[number].gateway.nft("\n".join(("table inet no_power {", *chains, "}")))
+        self.nodes[number].program.signal(signal.SIGSTOP)
 
     def connect_by_name(self, node: Server, host: Host, *arguments: str, **more: Any) -> OpenConnect:
         """Start a client of ``node`` that is given ``FLEET_NAME``: it takes the first address that answers."""
