@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import psycopg
 import pytest
@@ -19,7 +20,7 @@ from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus, Standing
 pytestmark = pytest.mark.asyncio
 
 # What an upgrade of the schema may do while nodes of the version before run: columns with a default, functions with
-# another number, indexes and tables. The lock on a table is held for all of it.
+# another number, indexes and tables: each by itself, since the locks of several tables at once deadlock with logins.
 NEXT = """
 ALTER TABLE fleet.sessions ADD COLUMN zone text NOT NULL DEFAULT '';
 ALTER TABLE fleet.nodes ADD COLUMN zone text NOT NULL DEFAULT '';
@@ -79,8 +80,9 @@ async def join(make_node, fleet_url):
 
 
 def widen(url):
-    with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        connection.execute(NEXT)
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        for statement in re.split(r";\n(?=ALTER|CREATE|UPDATE)", NEXT):
+            connection.execute(statement)
 
 
 def use_next_functions(node):
