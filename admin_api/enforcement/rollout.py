@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a change of the policy gets in force on several servers: proposed, agreed by each of them, sealed with its rows.
 
-A server of its own asks none: ``Alone``. Several are in ``admin_api/fleet/rollout.py``.
+A server of its own asks none: ``Alone``. Several are in ``admin_api/fleet/policy/rollout.py``.
 """
 
 from __future__ import annotations

@@ -15,9 +15,7 @@ it after each loss of the database. A server without ``[fleet]`` uses nothing of
     block_rows.py   blocks: stored by the clock of the database, taken over from the others
     penalties.py    penalties of sources: the worst are told to the others
     heavy.py        sources that exceed a limit over all nodes together
-    rules.py        changes of the policy by others: compiled and answered, then in force
-    rollout.py      changes of the policy by this node: proposed, agreed, sealed
-    policy_answers.py  what the nodes have answered, for operators
+    policy/         one policy on all nodes: proposed, compiled by each, in force on all or on none
     session_list.py live sessions of the other nodes, for operators
     deliveries.py   deliveries of webhooks that a lost node has left behind
     accounts.py     users, groups, ended sessions, and what is only read again

@@ -18,8 +18,8 @@ from admin_api.fleet.log_trim import LogTrim
 from admin_api.fleet.membership import Membership, NodeState
 from admin_api.fleet.node_list import count_applied
 from admin_api.fleet.penalties import FORGIVEN, PENALTY, PenaltyPart
-from admin_api.fleet.rollout import PolicyRollout
-from admin_api.fleet.rules import PROPOSED, RulesPart
+from admin_api.fleet.policy.rollout import PolicyRollout
+from admin_api.fleet.policy.rules import PROPOSED, RulesPart
 from admin_api.fleet.sessions import FleetSessions
 
 if TYPE_CHECKING:

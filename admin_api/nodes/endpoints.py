@@ -8,7 +8,7 @@ from fastapi import Query, Response, status
 
 from admin_api.dependencies import ServicesOf, SettingsWrite, StatusRead
 from admin_api.fleet.node_list import NodeRow, forget_rows, read_nodes, set_state
-from admin_api.fleet.policy_answers import latest_proposal
+from admin_api.fleet.policy.answers import latest_proposal
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_NODE_NAME
 from admin_api.http.problems import ApiError, ProblemKind, responses

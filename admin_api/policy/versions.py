@@ -189,7 +189,7 @@ Answers = Mapping[int, list[PolicyAnswerView]]
 async def _answers_of(services: Services, numbers: Sequence[int]) -> Answers:
     if services.fleet is None:
         return {}
-    from admin_api.fleet.policy_answers import answers_of  # noqa: PLC0415 - loads the driver of PostgreSQL
+    from admin_api.fleet.policy.answers import answers_of  # noqa: PLC0415 - loads the driver of PostgreSQL
 
     found = await answers_of(services.store, numbers)
     return {number: [PolicyAnswerView.model_validate(one) for one in answers] for number, answers in found.items()}

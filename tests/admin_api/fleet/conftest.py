@@ -48,6 +48,16 @@ class Seen:
         return self.of(kind)[count - 1]
 
 
+async def seen(running, ask, statement, **values):
+    """Wait until the statement has a row, looking again after each beat of ``running``."""
+    answered = asyncio.Event()
+    running.node.membership.on_answer(lambda _: answered.set())
+    async with asyncio.timeout(TIMEOUT):
+        while not ask(statement, **values):
+            await answered.wait()
+            answered.clear()
+
+
 @pytest_asyncio.fixture
 async def fleet_url(postgresql_url):
     """A database with the newest schema."""

@@ -15,7 +15,7 @@ from admin_api.webhooks.dispatcher import WebhookDispatcher
 from admin_api.webhooks.schemas import WebhookReplace
 from admin_api.webhooks.service import FileWebhook, create_webhook, take_file_webhooks
 from lab.timeouts import TIMEOUT
-from tests.admin_api.fleet.test_rollout import seen
+from tests.admin_api.fleet.conftest import seen
 
 pytestmark = pytest.mark.asyncio
 BOX = SecretBox(bytes(32), WEBHOOKS)

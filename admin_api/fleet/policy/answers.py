@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from admin_api.fleet.rules import read_problems
+from admin_api.fleet.policy.rules import read_problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

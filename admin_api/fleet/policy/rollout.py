@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from admin_api.enforcement.revisions import RULES
 from admin_api.fleet.changes import HEAD
-from admin_api.fleet.rules import PROPOSED, read_problems
+from admin_api.fleet.policy.rules import PROPOSED, read_problems
 from admin_api.http.problems import unavailable
 from admin_api.log_events import ApiEvent
 from admin_api.store.failures import is_unavailable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from admin_api.fleet.changes import Changes
     from admin_api.fleet.lease import Identity
     from admin_api.fleet.membership import Membership
-    from admin_api.fleet.rules import RulesPart
+    from admin_api.fleet.policy.rules import RulesPart
     from admin_api.store import Store, UnitOfWork
     from sentry_engine import Problem
     from vpn_frontend.ports import EventSink
