@@ -2,9 +2,13 @@
 """How libpam is called, and what it gets for answers."""
 
 import ctypes
+import os
+import subprocess
+import sys
 
 import pytest
 
+from lab.timeouts import TIMEOUT
 from ocsentry.privileges.pam.libpam import (
     CHANGE_EXPIRED_AUTHTOK,
     CONV_ERR,
@@ -78,3 +82,19 @@ def test_accounts_without_a_password_are_refused_and_only_expired_tokens_are_cha
         ("check_account", DISALLOW_NULL_AUTHTOK),
         ("change_token", CHANGE_EXPIRED_AUTHTOK),
     ]
+
+
+WRAPPER = "int pam_start(const char *service) { return service[0]; }"
+CALL = "from ocsentry.privileges.pam.libpam import LibPam; print(LibPam().start(b'x', None, None, None))"
+
+
+def test_a_preloaded_library_that_wraps_pam_is_asked_in_its_place(tmp_path):
+    """As of a program that is linked with libpam: libpam_wrapper, and what sites preload, count."""
+    wrapper = tmp_path / "wrapper.so"
+    compile_it = ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", wrapper]
+    subprocess.run(compile_it, input=WRAPPER, text=True, check=True, timeout=TIMEOUT)
+    environment = {**os.environ, "LD_PRELOAD": str(wrapper)}
+    called = subprocess.run(
+        [sys.executable, "-c", CALL], env=environment, capture_output=True, text=True, check=True, timeout=TIMEOUT
+    )
+    assert called.stdout == f"{ord('x')}\n"
