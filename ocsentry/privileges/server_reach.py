@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ocsentry.configuration.policy_files import watched_paths
 from ocsentry.privileges.reach import DEVICES, SHARED_BY_MANY, Reach, system_paths, with_targets
 from ocsentry.rule_sources.feeds_in_rules import FeedsInRules
+from vpn_frontend.auth.oidc.claims import file_of_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ def reach_of_server(config: LoadedConfig, lists: Iterable[Path] = ()) -> Reach:
     folders = (vpn.user_config_dir, vpn.group_config_dir, vpn.default_user_config, vpn.default_group_config)
     hosts = (path for host in vpn.host for path in host.watched())
     named = (config.values.auth.ocpasswd_file, config.values.auth.oath_file, *folders, *hosts)
+    named = (*named, file_of_url(config.values.auth.bearer.configuration_url))
     watched = (*watched_paths(config.values.policy), *lists, *(path for path in named if path is not None))
     own = (place for path in (config.path, *config.reads, *watched) for place in _places(path))
     read = (*system_paths(), *with_targets(own))

@@ -67,17 +67,20 @@ class ClientMessage:
 _inits: dict[bytes, ClientMessage] = {}  # by document: clients of one kind begin with the same one, without a secret
 
 
-def parse_message(body: bytes, content_type: str) -> ClientMessage:
-    """Read the body of a POST to a login path. Raises ``MessageError``."""
+def parse_message(body: bytes, content_type: str, *, any_form: bool = False) -> ClientMessage:
+    """Read the body of a POST to a login path. Raises ``MessageError``.
+
+    ``any_form``: a form without a known field is an init, since a token in the request's head says all.
+    """
     document = body.lstrip(b"\xef\xbb\xbf \t\r\n")
     if document.startswith(b"<"):
         return _inits.get(document) or _parse_document(document)
     if not document:
         return ClientMessage("init")
-    return _parse_form(document, content_type)
+    return _parse_form(document, content_type, any_form=any_form)
 
 
-def _parse_form(body: bytes, content_type: str) -> ClientMessage:
+def _parse_form(body: bytes, content_type: str, *, any_form: bool) -> ClientMessage:
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in ("", "application/x-www-form-urlencoded"):
         raise MessageError(f"a body of type {kind[:40]!r}")
@@ -90,7 +93,7 @@ def _parse_form(body: bytes, content_type: str) -> ClientMessage:
     for name, value in pairs:
         fields.setdefault(name, value)
     username, password = fields.get(USERNAME), _first_password(fields)
-    if username is None and password is None and GROUP not in fields:
+    if username is None and password is None and GROUP not in fields and not any_form:
         raise MessageError("a form without a known field")
     return ClientMessage(
         kind="init" if username is None and password is None else "auth-reply",

@@ -334,8 +334,9 @@ class Connection:
         self._choose_group(request)
         if request.path not in self._portal.login_paths and not self._path_group:
             return self._respond(_NOT_FOUND)
+        by_token = self._portal.shape.needs_bearer
         try:
-            message = parse_message(request.body, request.header("content-type"))
+            message = parse_message(request.body, request.header("content-type"), any_form=by_token)
         except MessageError as error:
             self.over = True
             return [Send(self._http.refuse(HttpError(400, "Bad Request"))), Close(str(error))]

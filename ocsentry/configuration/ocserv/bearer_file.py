@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vpn_frontend.auth.oidc.claims import is_secure_url
+from vpn_frontend.auth.oidc.claims import file_of_url, is_secure_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,12 +41,13 @@ def read_bearer(target: Target, entry: Entry, options: Mapping[str, str]) -> Non
     if not isinstance(audience, str) or not audience:
         target.refuse(entry, f"{named}: name aud in required_claims: a token for any other service would log in here")
         return
-    if not isinstance(url, str) or not is_secure_url(url):
-        target.refuse(entry, f"{named}: openid_configuration_url is no https:// URL")
+    if not isinstance(url, str) or not (is_secure_url(url) or file_of_url(url)):
+        target.refuse(entry, f"{named}: openid_configuration_url is no https:// or file:// URL")
         return
     target.set("auth.bearer.configuration_url", url, entry)
     target.set("auth.bearer.audience", audience, entry)
     target.set("auth.bearer.user_claim", str(document["user_name_claim"]), entry)
+    target.set("auth.bearer.require_times", True, entry)
     others = {name: value for name, value in claims.items() if name != "aud"}
     if others:
         target.set("auth.bearer.required_claims", others, entry)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from ocsentry.configuration.fields import Section, field
-from vpn_frontend.auth.oidc.claims import OidcClaims, is_secure_url
+from vpn_frontend.auth.oidc.claims import OidcClaims, file_of_url, is_secure_url
 
 if TYPE_CHECKING:
     from vpn_frontend.auth.bearer.tokens import BearerRules
@@ -21,7 +21,7 @@ class BearerSection(Section):
     configuration_url: str = field(
         "",
         "The provider's metadata (`https://…/.well-known/openid-configuration`), which names its keys; `http://` on "
-        "this host only.",
+        "this host only. With `file://` the metadata, and keys that it names so, are files of one folder.",
         max_length=1024,
     )
     audience: str = field("", "Value that a token's `aud` has to have: it was made for this server.", max_length=256)
@@ -34,11 +34,13 @@ class BearerSection(Section):
         max_length=MAX_REQUIRED,
     )
 
+    require_times: bool = field(False, "Refuse tokens without `iat` or `nbf`.")
+
     @field_validator("configuration_url")
     @classmethod
     def _url_is_secure(cls, url: str) -> str:
-        if url and not is_secure_url(url):
-            raise ValueError("should be an https:// URL")
+        if url and not is_secure_url(url) and file_of_url(url) is None:
+            raise ValueError("should be an https:// or file:// URL")
         return url
 
     def find_problem(self) -> str | None:
@@ -51,4 +53,4 @@ class BearerSection(Section):
         from vpn_frontend.auth.bearer.tokens import BearerRules  # noqa: PLC0415 - with cryptography, and seldom needed
 
         claims = OidcClaims(self.user_claim, self.groups_claim)
-        return BearerRules(self.configuration_url, self.audience, claims, self.required_claims)
+        return BearerRules(self.configuration_url, self.audience, claims, self.required_claims, self.require_times)

@@ -86,6 +86,14 @@ def test_a_login_that_takes_a_bearer_token_alone_is_asked_for_it_by_status(porta
     assert b"webvpn=" + COOKIE.encode() in sent(connection.login_granted(COOKIE))
 
 
+def test_beside_a_bearer_token_the_body_of_a_form_says_nothing(portal):
+    connection = Connection(replace(portal, shape=LoginShape(begins_at_init=True, has_form=False, needs_bearer=True)))
+    [check] = connection.receive(post(b"config-auth.xml", Authorization="Bearer=d"), 1)
+    assert (check.message.kind, check.offer.bearer) == ("init", "d")
+    [refusal, _] = Connection(portal).receive(post(b"config-auth.xml", Authorization="Bearer=d"), 1)
+    assert refusal.data.startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_request_for_a_kdc_is_a_page_of_its_path_alone(portal):
     connection = Connection(replace(portal, kdc_paths=frozenset({"/KdcProxy"})))
     [show] = connection.receive(post(b"\x30\x00", "/KdcProxy", Content_Type="application/kerberos"), 0)

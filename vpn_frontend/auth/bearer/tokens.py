@@ -7,13 +7,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vpn_frontend.auth.oidc.claims import OidcClaims
+from vpn_frontend.auth.oidc.claims import OidcClaims, file_of_url
 from vpn_frontend.auth.oidc.identity import read_identity
 from vpn_frontend.auth.oidc.provider import SKEW, is_number
 from vpn_frontend.auth.oidc.signing_keys import (
     KEYS_PAUSE,
     LIFETIME,
-    ProviderDocuments,
     ProviderError,
     SigningKeys,
     TokenError,
@@ -24,19 +23,24 @@ from vpn_frontend.auth.oidc.signing_keys import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import httpx
-
     from vpn_frontend.auth.oidc.identity import Identity
+    from vpn_frontend.auth.oidc.signing_keys import Documents
+
+TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})  # RFC 7519, section 5.1; RFC 9068, section 2.1
 
 
 @dataclass(frozen=True, slots=True)
 class BearerRules:
-    """What a token has to be. ``required``: claims beside ``aud`` with their exact values; ``iss`` may be one."""
+    """What a token has to be. ``required``: claims beside ``aud`` with their exact values; ``iss`` may be one.
+
+    ``dated``: it has to say when it was issued and from when on it holds.
+    """
 
     configuration_url: str
     audience: str
     claims: OidcClaims = field(default_factory=OidcClaims)
     required: Mapping[str, object] = field(default_factory=dict)
+    dated: bool = False
 
 
 class BearerTokens:
@@ -45,16 +49,16 @@ class BearerTokens:
     def __init__(
         self,
         rules: BearerRules,
-        http: httpx.AsyncClient,
+        documents: Documents,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._rules = rules
-        self._documents = ProviderDocuments(http)
+        self._documents = documents
         self._clock = clock
         self._wall_clock = wall_clock
-        self._keys = SigningKeys(self._documents, clock)
+        self._keys = SigningKeys(documents, clock, TYPES)
         self._metadata: dict[str, Any] = {}
         self._metadata_until = float("-inf")
 
@@ -62,7 +66,7 @@ class BearerTokens:
         """Whom the token is of. Raises ``TokenError`` for one that is not acceptable, else ``ProviderError``."""
         if self._clock() >= self._metadata_until:
             await self._discover()
-        claims = await self._keys.verify(token, endpoint_of(self._metadata, "jwks_uri"))
+        claims = await self._keys.verify(token, self._keys_url())
         wrong = [name for name, is_wrong in self._judge(claims) if is_wrong]
         if wrong:
             raise TokenError(f"the token has a wrong {', '.join(wrong)}")
@@ -70,6 +74,14 @@ class BearerTokens:
             return read_identity(claims, self._rules.claims)
         except ProviderError as error:
             raise TokenError(str(error)) from error
+
+    def _keys_url(self) -> str:
+        """Keys are in a file only if the metadata are. Raises ``ProviderError``."""
+        url = self._metadata.get("jwks_uri")
+        is_file = isinstance(url, str) and file_of_url(url) is not None
+        if is_file and file_of_url(self._rules.configuration_url) is not None:
+            return str(url)
+        return endpoint_of(self._metadata, "jwks_uri")
 
     async def _discover(self) -> None:
         """Raises ``ProviderError`` only if there is no metadata of before."""
@@ -91,8 +103,8 @@ class BearerTokens:
             ("iss", not isinstance(issuer, str) or claims.get("iss") != issuer),
             ("aud", self._rules.audience not in (audience if isinstance(audience, list) else [audience])),
             ("exp", not is_number(expires) or expires <= now - SKEW),
-            ("nbf", begins is not None and (not is_number(begins) or begins > now + SKEW)),
-            ("iat", issued is not None and (not is_number(issued) or issued > now + SKEW)),
+            ("nbf", (self._rules.dated or begins is not None) and (not is_number(begins) or begins > now + SKEW)),
+            ("iat", (self._rules.dated or issued is not None) and (not is_number(issued) or issued > now + SKEW)),
             *((name, not _is_same(claims.get(name), value)) for name, value in required.items() if name != "iss"),
         ]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,15 @@ def is_secure_url(text: str) -> bool:
         return url.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
     except ValueError:
         return False
+
+
+def file_of_url(text: str) -> Path | None:
+    """The file of a ``file:`` URL of this host (RFC 8089); ``None``: it is another URL, or names no absolute path."""
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return None
+    path = unquote(url.path)
+    if url.scheme != "file" or url.netloc not in ("", "localhost") or not path.startswith("/") or "\0" in path:
+        return None
+    return Path(path)

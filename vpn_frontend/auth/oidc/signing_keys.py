@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import httpx
 from joserfc import jwt
@@ -41,6 +41,13 @@ class TokenError(ProviderError):
     """A token that the provider's keys do not verify, or whose claims are not acceptable."""
 
 
+class Documents(Protocol):
+    """Where a provider's documents come from."""
+
+    async def ask(self, method: str, url: str, **content: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own
+        """One JSON object. Raises ``ProviderError``, and httpx's errors of a provider that is away."""
+
+
 class ProviderDocuments:
     """``http`` follows no redirects."""
 
@@ -58,19 +65,25 @@ class ProviderDocuments:
                     raise ProviderError(f"{url}: an answer over {MAX_ANSWER} bytes")
         if answer.status_code != 200:
             raise ProviderError(f"{url}: answered {answer.status_code}")
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise ProviderError(f"{url}: not JSON") from error
-        if not isinstance(document, dict):
-            raise ProviderError(f"{url}: not a JSON object")
-        return document
+        return parse_document(body, url)
+
+
+def parse_document(body: bytes | bytearray, url: str) -> dict[str, Any]:
+    """The JSON object that ``url`` has. Raises ``ProviderError``."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ProviderError(f"{url}: not JSON") from error
+    if not isinstance(document, dict):
+        raise ProviderError(f"{url}: not a JSON object")
+    return document
 
 
 class SigningKeys:
-    """``clock`` is monotonic."""
+    """``clock`` is monotonic. ``types``: values of ``typ`` in a token's header that count; ``None``: any."""
 
-    def __init__(self, documents: ProviderDocuments, clock: Callable[[], float]) -> None:
+    def __init__(self, documents: Documents, clock: Callable[[], float], types: frozenset[str] | None = None) -> None:
+        self._types = types
         self._documents = documents
         self._clock = clock
         self._keys: KeySet | None = None
@@ -83,14 +96,22 @@ class SigningKeys:
             self._keys_until = self._clock() + KEYS_PAUSE
             keys = await renewed(self._fetch(uri), keys)
         try:
-            return dict(jwt.decode(token, keys, algorithms=ALGORITHMS).claims)
+            return self._read(token, keys)
         except UNREADABLE as error:
             if self._clock() - self._keys_at < KEYS_PAUSE:
                 raise TokenError(f"the ID token cannot be verified: {error!r}") from error
         try:  # the provider may have changed its keys
-            return dict(jwt.decode(token, await self._fetch(uri), algorithms=ALGORITHMS).claims)
+            return self._read(token, await self._fetch(uri))
         except UNREADABLE as error:
             raise TokenError(f"the ID token cannot be verified: {error!r}") from error
+
+    def _read(self, token: str, keys: KeySet) -> dict[str, Any]:
+        """Raises ``UNREADABLE``, and ``TokenError`` for a verified token of another type."""
+        found = jwt.decode(token, keys, algorithms=ALGORITHMS)
+        kind = found.header.get("typ")
+        if self._types is not None and kind is not None and str(kind).lower() not in self._types:
+            raise TokenError(f"the token's type is {str(kind)[:32]!r}")
+        return dict(found.claims)
 
     async def _fetch(self, uri: str) -> KeySet:
         self._keys_at = self._clock()

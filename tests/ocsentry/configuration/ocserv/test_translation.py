@@ -250,6 +250,7 @@ def test_bearer_tokens_are_those_of_the_provider_s_file(translated, tmp_path):
         "configuration_url": PROVIDER["openid_configuration_url"],
         "audience": "vpn",
         "user_claim": "preferred_username",
+        "require_times": True,
         "required_claims": {"iss": "https://idp.example"},
     }
     assert any("minimum_jwk_refresh_time" in note.text for note in found.notes)
@@ -261,7 +262,8 @@ def test_bearer_tokens_are_those_of_the_provider_s_file(translated, tmp_path):
         ({"required_claims": {"iss": "x"}}, "name aud in required_claims"),
         ({"required_claims": {}}, "required_claims is missing"),
         ({"user_name_claim": None}, "user_name_claim is missing"),
-        ({"openid_configuration_url": "file:///etc/keys"}, "no https:// URL"),
+        ({"openid_configuration_url": "file://elsewhere/etc/keys"}, "no https:// or file:// URL"),
+        ({"openid_configuration_url": "http://idp.example/keys"}, "no https:// or file:// URL"),
     ],
 )
 def test_a_provider_s_file_that_lets_too_many_in_is_refused(translated, tmp_path, change, words):

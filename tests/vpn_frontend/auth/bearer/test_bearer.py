@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import httpx
@@ -14,7 +15,7 @@ from tests.vpn_frontend.auth.scripted import outcome_of
 from vpn_frontend.auth.bearer.method import BAD_TOKEN, MAX_TOKEN, NO_TOKEN, BearerMethod
 from vpn_frontend.auth.bearer.tokens import BearerRules, BearerTokens
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.oidc.signing_keys import KEYS_PAUSE, LIFETIME, ProviderError
+from vpn_frontend.auth.oidc.signing_keys import KEYS_PAUSE, LIFETIME, ProviderDocuments, ProviderError
 from vpn_frontend.auth.result import Accepted
 from vpn_frontend.protocol.client_offer import ClientOffer
 from vpn_frontend.testing import MemoryDirectory
@@ -41,7 +42,7 @@ class Idp:
             "/jwks": {"keys": [RSA.as_dict(private=False)]},
         }
         http = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
-        tokens = BearerTokens(rules, http, clock=lambda: self.now, wall_clock=lambda: NOW)
+        tokens = BearerTokens(rules, ProviderDocuments(http), clock=lambda: self.now, wall_clock=lambda: NOW)
         self.method = BearerMethod(MemoryDirectory(), tokens)
 
     def _answer(self, request):
@@ -104,6 +105,30 @@ async def test_a_token_that_the_provider_has_not_signed_is_refused_and_counts(id
     assert outcome == BAD_TOKEN
     assert outcome.scored
     assert outcome.final
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("kind", "accepted"), [("JWT", True), ("at+jwt", True), ("logout+jwt", False)])
+async def test_a_token_of_another_type_is_none_for_logins(idp, kind, accepted):
+    outcome = await idp.log_in(sign(header={"typ": kind}))
+    assert isinstance(outcome, Accepted) is accepted
+    assert accepted or outcome == BAD_TOKEN
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("missing", ["iat", "nbf"])
+async def test_a_token_has_to_be_dated_where_that_is_wanted(idp, missing):
+    assert isinstance(await idp.log_in(sign(**{missing: None})), Accepted)
+    strict = Idp(replace(RULES, dated=True))
+    assert await strict.log_in(sign(**{missing: None})) == BAD_TOKEN
+    assert isinstance(await strict.log_in(sign()), Accepted)
+
+
+@pytest.mark.asyncio
+async def test_metadata_of_the_network_name_no_file_with_keys(idp):
+    idp.documents["/.well-known/openid-configuration"]["jwks_uri"] = "file:///etc/keys.json"
+    with pytest.raises(ProviderError, match="jwks_uri is not an https URL"):
+        await idp.log_in(sign())
 
 
 @pytest.mark.asyncio
