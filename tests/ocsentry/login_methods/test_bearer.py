@@ -11,12 +11,14 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from ocsentry.configuration.sections.bearer import BearerSection
-from ocsentry.login_methods.bearer import open_bearer
+from ocsentry.login_methods.bearer import FileDocuments, open_bearer
+from ocsentry.user_files.file_thread import FileThread
 from tests.vpn_frontend.auth.scripted import outcome_of
 from vpn_frontend.auth.bearer.method import BAD_TOKEN
+from vpn_frontend.auth.bearer.tokens import FILE_LIFETIME, BearerRules, BearerTokens
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.oidc.claims import file_of_url
-from vpn_frontend.auth.oidc.signing_keys import ProviderError
+from vpn_frontend.auth.oidc.signing_keys import ProviderError, TokenError
 from vpn_frontend.auth.result import Accepted
 from vpn_frontend.protocol.client_offer import ClientOffer
 from vpn_frontend.testing import MemoryDirectory
@@ -51,6 +53,23 @@ async def test_metadata_and_keys_may_be_files(tmp_path, host):
     assert isinstance(accepted, Accepted)
     assert accepted.user.name == "dora"
     assert await log_in(url, iss="other") == BAD_TOKEN
+
+
+@pytest.mark.asyncio
+async def test_keys_of_a_file_are_changed_within_a_second(tmp_path):
+    url, clock = write_provider(tmp_path), [0.0]
+    rules, files = BearerRules(url, "vpn", required={"iss": "idp"}), FileThread()
+    tokens = BearerTokens(rules, FileDocuments(files, None), clock=lambda: clock[0])
+    claims = {"iss": "idp", "aud": "vpn", "preferred_username": "dora", "exp": int(time.time()) + 300}
+    former = jwt.encode({"alg": "RS256", "kid": "one"}, claims, KEY)
+    assert (await tokens.check(former)).user == "dora"
+    other = RSAKey.generate_key(2048, {"kid": "two"})
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [other.as_dict(private=False)]}))
+    clock[0] += FILE_LIFETIME
+    assert (await tokens.check(jwt.encode({"alg": "RS256", "kid": "two"}, claims, other))).user == "dora"
+    with pytest.raises(TokenError):
+        await tokens.check(former)
+    files.close()
 
 
 @pytest.mark.asyncio

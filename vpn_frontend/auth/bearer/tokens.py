@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vpn_frontend.auth.oidc.identity import Identity
     from vpn_frontend.auth.oidc.signing_keys import Documents
 
+FILE_LIFETIME = 1.0  # seconds that keys and metadata of files are used without reading them again
 TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})  # RFC 7519, section 5.1; RFC 9068, section 2.1
 
 
@@ -58,7 +59,11 @@ class BearerTokens:
         self._documents = documents
         self._clock = clock
         self._wall_clock = wall_clock
-        self._keys = SigningKeys(documents, clock, TYPES)
+        is_file = file_of_url(rules.configuration_url) is not None
+        self._lifetime = FILE_LIFETIME if is_file else LIFETIME
+        self._keys = SigningKeys(
+            documents, clock, TYPES, lifetime=self._lifetime, pause=min(self._lifetime, KEYS_PAUSE)
+        )
         self._metadata: dict[str, Any] = {}
         self._metadata_until = float("-inf")
 
@@ -93,7 +98,7 @@ class BearerTokens:
         else:
             self._metadata = await asking
         if self._metadata is not former:
-            self._metadata_until = self._clock() + LIFETIME
+            self._metadata_until = self._clock() + self._lifetime
 
     def _judge(self, claims: Mapping[str, Any]) -> list[tuple[str, bool]]:
         now, audience, required = self._wall_clock(), claims.get("aud"), self._rules.required

@@ -80,10 +80,22 @@ def parse_document(body: bytes | bytearray, url: str) -> dict[str, Any]:
 
 
 class SigningKeys:
-    """``clock`` is monotonic. ``types``: values of ``typ`` in a token's header that count; ``None``: any."""
+    """``clock`` is monotonic. ``types``: values of ``typ`` in a token's header that count; ``None``: any.
 
-    def __init__(self, documents: Documents, clock: Callable[[], float], types: frozenset[str] | None = None) -> None:
+    ``lifetime`` and ``pause`` (seconds) are ``LIFETIME`` and ``KEYS_PAUSE`` of a provider on the network.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        clock: Callable[[], float],
+        types: frozenset[str] | None = None,
+        *,
+        lifetime: float = LIFETIME,
+        pause: float = KEYS_PAUSE,
+    ) -> None:
         self._types = types
+        self._lifetime, self._pause = lifetime, pause
         self._documents = documents
         self._clock = clock
         self._keys: KeySet | None = None
@@ -93,12 +105,12 @@ class SigningKeys:
         """The claims of a token with a signature by a key of ``uri``. Raises ``ProviderError``."""
         keys = self._keys or await self._fetch(uri)
         if self._clock() >= self._keys_until:
-            self._keys_until = self._clock() + KEYS_PAUSE
+            self._keys_until = self._clock() + self._pause
             keys = await renewed(self._fetch(uri), keys)
         try:
             return self._read(token, keys)
         except UNREADABLE as error:
-            if self._clock() - self._keys_at < KEYS_PAUSE:
+            if self._clock() - self._keys_at < self._pause:
                 raise TokenError(f"the ID token cannot be verified: {error!r}") from error
         try:  # the provider may have changed its keys
             return self._read(token, await self._fetch(uri))
@@ -123,7 +135,7 @@ class SigningKeys:
             self._keys = KeySet.import_key_set({"keys": usable})
         except UNREADABLE as error:
             raise ProviderError(f"its set of keys cannot be read: {error!r}") from error
-        self._keys_until = self._clock() + LIFETIME
+        self._keys_until = self._clock() + self._lifetime
         return self._keys
 
 
