@@ -25,7 +25,7 @@ from admin_api.store.damage import check_file, damage_told
 from admin_api.store.failures import DriverMissingError
 from admin_api.store.identities.devices import RecentDevices
 from admin_api.store.read_cache import ReadCache
-from admin_api.store.schema import upgrade
+from admin_api.store.schema import is_contended, upgrade
 from admin_api.store.server_claim import ServerClaim
 from admin_api.store.sqlite_connection import connect
 from admin_api.store.turns import SCHEMA, take_turn
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT = 5.0  # seconds to wait for another writing process, such as the command line
 TOKEN_LIFETIME = 1.0  # seconds that the rows of tokens and rules are cached
 CHECK_LIFETIME = 5.0  # seconds that a successful check counts
-BUSY_PAUSE = 0.02  # seconds between two attempts to upgrade a locked database
+UPGRADE_TIMEOUT = 30.0  # seconds to try an upgrade whose tables others use
+UPGRADE_PAUSE = 0.02  # seconds between two attempts
 WRITES = "ocsentry_writes"  # execution option of a connection that opens a write transaction
 
 
@@ -286,9 +287,11 @@ async def _upgrade_schema(engine: AsyncEngine) -> str | None:
     """Upgrade the schema. Waits for another process that upgrades the same new database. Returns the revision before.
 
     SQLite's busy timeout does not cover the change to WAL mode: two processes would deadlock, so SQLite reports
-    "database is locked" to one of them at once.
+    "database is locked" to one of them at once. PostgreSQL's nodes of the version before go on while this one upgrades:
+    it gives the tables back to them when it does not get all, and tries again.
     """
-    deadline = asyncio.get_running_loop().time() + BUSY_TIMEOUT
+    patience = UPGRADE_TIMEOUT if engine.dialect.name == "postgresql" else BUSY_TIMEOUT
+    deadline = asyncio.get_running_loop().time() + patience
     while True:
         try:
             async with engine.connect() as connection:
@@ -297,9 +300,9 @@ async def _upgrade_schema(engine: AsyncEngine) -> str | None:
                     await take_turn(connection, SCHEMA)
                     return await connection.run_sync(upgrade)
         except OperationalError as error:
-            if "database is locked" not in str(error.orig) or asyncio.get_running_loop().time() > deadline:
+            if not is_contended(error) or asyncio.get_running_loop().time() > deadline:
                 raise
-            await asyncio.sleep(BUSY_PAUSE)
+            await asyncio.sleep(UPGRADE_PAUSE)
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection class

@@ -12,16 +12,24 @@ from admin_api.store import migrations
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+    from sqlalchemy.exc import DBAPIError
+
+
+LOCK_WAIT = 200  # milliseconds; a login's statement gives up after 500
+GIVEN_UP = ("55P03", "40P01")  # SQLSTATE: lock not available, deadlock detected
 
 
 def upgrade(connection: Connection) -> str | None:
     """Run all pending migrations, in the open transaction of ``connection``.
 
-    Returns the schema's revision before; ``None`` if the database had no schema.
+    Returns the schema's revision before; ``None`` if the database had no schema. Raises the database's error: one that
+    ``is_contended`` where others use the tables, which wait behind this transaction for as long as it waits.
     """
     before = _read_revision(connection)
     if before == newest_revision():
         return before
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_WAIT}"))
     from alembic import command  # noqa: PLC0415 - most starts find the newest schema: it takes long to import
     from alembic.config import Config  # noqa: PLC0415
 
@@ -31,6 +39,11 @@ def upgrade(connection: Connection) -> str | None:
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     return before
+
+
+def is_contended(error: DBAPIError) -> bool:
+    """True if the same upgrade may succeed a moment later."""
+    return "database is locked" in str(error.orig) or getattr(error.orig, "sqlstate", None) in GIVEN_UP
 
 
 def newest_revision() -> str:
