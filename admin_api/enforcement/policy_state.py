@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from admin_api.enforcement.api_rules import as_documents
+from admin_api.enforcement.following import Prepared
 from admin_api.enforcement.revisions import Documents, Note, RuleEdits, note_revision, tell_version
 from admin_api.enforcement.rollout import Alone
 from admin_api.enforcement.rule_file_set import RuleFileSet
@@ -168,15 +169,19 @@ class PolicyState:
         """
         before = NewPolicy(self.policy, self.files)
         proposal = await self.rollout.agree(plan)
+        complete = False
         try:
             async with self.store.write() as unit:
                 await write(unit)
                 row = await note_revision(unit, note, new.files, edits)
                 await self.rollout.seal(unit, proposal, None if row is None else row.number)
                 await self.put_in_force(new)
+                complete = True
         except BaseException:
             if self.policy is not before.policy:
                 await self.put_in_force(before)
+            if complete:  # the database may have it all the same
+                self.rollout.doubt(proposal, Prepared(plan, new, before.files))
             raise
         if row is not None:
             self.version = row.number

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from admin_api.enforcement.following import Prepared
     from admin_api.store import UnitOfWork
 
 
@@ -67,8 +68,14 @@ class Rollout(Protocol):
     async def seal(self, unit: UnitOfWork, proposal: int, version: int | None) -> None:
         """Make it active, with what ``unit`` commits. Raises ``ApiError`` if a server no longer agrees."""
 
+    def doubt(self, proposal: int, prepared: Prepared) -> None:
+        """The answer to the commit was lost, and the earlier policy is back in force here.
+
+        If the others have the new one after all, ``prepared`` is put in force as if one of them had made it.
+        """
+
     async def spread(self, proposal: int) -> None:
-        """Wait until the others have it in force, for some seconds."""
+        """Wait until the others have it in force, for some seconds. Raises nothing: it is active."""
 
 
 class Alone:
@@ -85,6 +92,9 @@ class Alone:
 
     async def seal(self, unit: UnitOfWork, proposal: int, version: int | None) -> None:
         """Nothing: the rows are enough."""
+
+    def doubt(self, proposal: int, prepared: Prepared) -> None:
+        """Nothing: the next start takes what the rows say."""
 
     async def spread(self, proposal: int) -> None:
         """Nothing: it is in force."""

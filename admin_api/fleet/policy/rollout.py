@@ -30,6 +30,7 @@ from sentry_engine import PolicyError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from admin_api.enforcement.following import Prepared
     from admin_api.enforcement.rollout import Plan
     from admin_api.fleet.changes import Changes
     from admin_api.fleet.lease import Identity
@@ -49,14 +50,14 @@ NO_ANSWER = "not all nodes agreed"
 CLAIM = text(
     "SELECT fleet.claim_policy_v1(:node, :epoch, make_interval(secs => :dead_after), make_interval(secs => :longest))"
 )
-RELEASE = text("SELECT fleet.release_policy_v1(:node, :reason)")
+RELEASE = text("SELECT fleet.release_policy_v1(:node, :epoch, :reason)")
 PROPOSE = text(
-    "INSERT INTO fleet.policy_versions (document, proposed_by) VALUES (CAST(:document AS jsonb), :node)"
-    " RETURNING version"
+    "INSERT INTO fleet.policy_versions (document, proposed_by) SELECT CAST(:document AS jsonb), :node"
+    " WHERE fleet.has_policy_turn_v1(:node, :epoch) RETURNING version"
 )
 AGREE = text("INSERT INTO fleet.policy_acks (version, node, ok) VALUES (:version, :node, true) RETURNING version")
 ANSWERS = text("SELECT name, ok, error FROM fleet.policy_answers_v1(:version, make_interval(secs => :dead_after))")
-SEAL = text("SELECT fleet.seal_policy_v1(:version, :revision, make_interval(secs => :dead_after))")
+SEAL = text("SELECT fleet.seal_policy_v1(:node, :epoch, :version, :revision, make_interval(secs => :dead_after))")
 BEHIND = text(
     "SELECT count(*) FROM fleet.voters_v1(make_interval(secs => :dead_after)) v"
     " LEFT JOIN fleet.node_policies p ON p.node = v.node"
@@ -81,33 +82,44 @@ class PolicyRollout:
     @asynccontextmanager
     async def turn(self, *, wait: bool = True) -> AsyncIterator[None]:
         async with self._one:
-            identity = await self._claim(TURN_WAIT if wait else 0.0)
+            identity = self._identify()
             try:
+                await self._claim(identity, TURN_WAIT if wait else 0.0)
                 await self._catch_up()
                 yield
             finally:
                 await self._release(identity)
 
     async def agree(self, plan: Plan) -> int:
-        node = self._identify().node
+        me = self._identify()
         self._reason = NO_ANSWER
+        self._rules.trust()
         async with self._store.write() as unit:
-            document = json.dumps(plan.as_document())
-            version = int(await unit.scalar(PROPOSE, {"document": document, "node": node}))
-            await unit.scalar(AGREE, {"version": version, "node": node})
+            values = {"document": json.dumps(plan.as_document()), "node": me.node, "epoch": me.epoch}
+            version: int | None = await unit.scalar(PROPOSE, values)
+            if version is None:
+                raise unavailable("The policy has not changed: the turn of this node was taken away; repeat it")
+            await unit.scalar(AGREE, {"version": version, "node": me.node})
             unit.changes.note(PROPOSED, str(version))
         await self._await_answers(version)
         return version
 
     async def seal(self, unit: UnitOfWork, proposal: int, version: int | None) -> None:
-        values = {"version": proposal, "revision": version, "dead_after": self._dead_after}
-        if not await unit.scalar(SEAL, values):
+        me = self._identify()
+        values = {"node": me.node, "epoch": me.epoch, "version": proposal, "revision": version}
+        if not await unit.scalar(SEAL, values | {"dead_after": self._dead_after}):
             self._reason = "a node came back meanwhile, or the turn was taken away"
             raise unavailable(f"The policy has not changed on any node: {self._reason}; repeat it")
         unit.changes.note(RULES, "", proposal=proposal)
 
+    def doubt(self, proposal: int, prepared: Prepared) -> None:
+        self._rules.doubt(proposal, prepared)
+
     async def spread(self, proposal: int) -> None:
-        values = {"version": proposal, "node": self._identify().node, "dead_after": self._dead_after}
+        identity = self._membership.identity
+        if identity is None:
+            return  # cut off by now: the others follow all the same
+        values = {"version": proposal, "node": identity.node, "dead_after": self._dead_after}
         pause = LOOK_AGAIN
         try:
             async with asyncio.timeout(SPREAD_WAIT):
@@ -123,8 +135,8 @@ class PolicyRollout:
             raise unavailable("This node is cut off from its fleet: the policy changes on all nodes, or on none")
         return identity
 
-    async def _claim(self, patience: float) -> Identity:
-        identity, loop = self._identify(), asyncio.get_running_loop()
+    async def _claim(self, identity: Identity, patience: float) -> None:
+        loop = asyncio.get_running_loop()
         values = {
             "node": identity.node,
             "epoch": identity.epoch,
@@ -136,7 +148,7 @@ class PolicyRollout:
             async with self._store.connected(writes=True) as connection:
                 holder = (await connection.execute(CLAIM, values)).scalar_one()
             if not holder:
-                return identity
+                return
             if loop.time() >= give_up:
                 raise unavailable(f"The node {holder} changes the policy; repeat it once that is done")
             await asyncio.sleep(pause)
@@ -157,7 +169,8 @@ class PolicyRollout:
         """A failure is only passed over: the turn ends with this node, or after a while."""
         try:
             async with self._store.write() as unit:
-                if await unit.scalar(RELEASE, {"node": identity.node, "reason": self._reason}):
+                values = {"node": identity.node, "epoch": identity.epoch, "reason": self._reason}
+                if await unit.scalar(RELEASE, values):
                     unit.changes.note(PROPOSED, "")  # the others need not keep what they have compiled
         except Exception as error:
             if not is_unavailable(error):

@@ -64,6 +64,7 @@ class RulesPart:
         self._prepared: tuple[int, Prepared] | None = None
         self._task: asyncio.Task[None] | None = None
         self._begun = False
+        self._doubted = 0  # this node's proposal of which it is not known whether it is active
         self.outdated = False  # what another node has made active cannot be used here
 
     def start(self) -> None:
@@ -74,15 +75,30 @@ class RulesPart:
         for change in changes:
             if change.own:
                 self._active = max(self._active, change.body.get("proposal", 0))
+                self._changed = self._changed or self._is_doubted()
             elif change.kind == RULES:
                 self._active = max(self._active, change.body.get("proposal", 0))
                 self._changed = self._changed or "noted" not in change.body
                 self._noted = True
         self._wake()
 
-    async def compare(self, *, restored: bool) -> None:  # noqa: ARG002 - the rules are those of the database
+    async def compare(self, *, restored: bool) -> None:
+        """Follow the database. A restored one counts its proposals from an earlier number."""
+        if restored:
+            self._active, self._begun, self._told, self._prepared = 0, False, None, None
         self._changed = True
         self._wake()
+
+    def doubt(self, proposal: int, prepared: Prepared) -> None:
+        """This node has taken back its own ``proposal``. If it is active, or turns out to be, it is put in force."""
+        self._doubted, self._prepared = proposal, (proposal, prepared)
+        self._changed = self._changed or self._is_doubted()
+        self._wake()
+
+    def trust(self) -> None:
+        """All that the database has is in force here: what was doubted before is not active."""
+        if self._doubted:
+            self._doubted, self._prepared = 0, None
 
     async def settle(self) -> None:
         """Wait until all that was heard of is in force here, or was found to be of no use."""
@@ -104,6 +120,9 @@ class RulesPart:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    def _is_doubted(self) -> bool:
+        return 0 < self._doubted <= self._active
 
     def _wake(self) -> None:
         self._idle.clear()
@@ -141,7 +160,7 @@ class RulesPart:
             if changed:
                 of_use = self._prepared is not None and self._prepared[0] == self._active
                 prepared = self._prepared[1] if of_use and self._prepared is not None else None
-                self._prepared = None
+                self._prepared, self._doubted = None, 0
                 self.outdated = not await self._enforcement.follow_policy(prepared)
             elif noted:
                 await self._enforcement.follower.take_version()

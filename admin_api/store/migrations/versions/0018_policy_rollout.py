@@ -20,7 +20,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     if op.get_bind().dialect.name != "postgresql":
         return
-    for name in ("seal_policy_v1", "policy_answers_v1", "release_policy_v1", "claim_policy_v1", "voters_v1"):
+    answering = ("seal_policy_v1", "policy_answers_v1", "voters_v1")
+    for name in (*answering, "release_policy_v1", "has_policy_turn_v1", "claim_policy_v1"):
         op.execute(f"DROP FUNCTION fleet.{name}")
     op.execute("DROP TABLE fleet.node_policies, fleet.policy_turn")
     op.execute("ALTER TABLE fleet.policy_versions DROP COLUMN revision, DROP COLUMN reason")
