@@ -27,6 +27,7 @@ TUNNELS = int(os.environ.get("OCSENTRY_RETURNING", "10"))
 BACK_WITHIN = 5.0  # seconds from the operator's command, or the kill, until the last client is back
 MAIN_PROCESS = "systemctl show -P MainPID ocsentry"
 PATIENCE = 900  # seconds
+HISTORY = 10 * TUNNELS  # rows, of which the earlier sessions of the run are few
 UNBOUNDED = f"vpn.limits.max_same_clients=0 vpn.session.cookie_timeout={PATIENCE}"
 # All clients have one user and one address here.
 UNLIMITED = (
@@ -75,7 +76,7 @@ def try_returns(
     tunnels.ping_all()
     tunnels.goodbye()
     eventually(lambda: sessions_of(container, "sessions"), lambda found: not found, "without sessions")
-    rows = [row for row in sessions_of(container, "sessions history") if row["id"] in set(ids)]
+    rows = [row for row in sessions_of(container, f"sessions history --limit {HISTORY}") if row["id"] in set(ids)]
     expect([row["end_reason"] for row in rows] == ["user_disconnect"] * TUNNELS, "each has one end in the history")
     expect(all(counters_of(row) == counters_after(3) for row in rows), "its bytes are in the history")
 
