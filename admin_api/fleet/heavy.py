@@ -133,7 +133,7 @@ class HeavyPart:
         control: ControlWorker,
         report: Callable[[str], None],
     ) -> None:
-        """``control`` lists sources; ``report`` is told why a look has failed."""
+        """``control`` lists sources and adds them up; ``report`` is told why a look has failed."""
         self._engine, self._calls, self._membership, self._clock = engine, calls, membership, clock
         self._control, self._report = control, report
         self._told = False  # the database has rows of this node
@@ -161,7 +161,8 @@ class HeavyPart:
             return []
         rows = await self._calls.call(SHARE, (identity.node, json.dumps(top)))
         self._told = bool(top)
-        return self._penalise(find_excesses([(row[0], row[1], row[2]) for row in rows], limits), limits)
+        shared = [(row[0], row[1], row[2]) for row in rows]
+        return self._penalise(await self._control.run(find_excesses, shared, limits), limits)
 
     def _penalise(self, excesses: Sequence[Excess], limits: Sequence[LimitRule]) -> list[Excess]:
         now = self._clock.monotonic()

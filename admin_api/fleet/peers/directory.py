@@ -46,8 +46,11 @@ class PeerDirectory:
         return self._peers.get(node)
 
     async def learn(self, name: str, epoch: int) -> None:
-        """Look again if a node says that it has another epoch than the list, or is not on it."""
-        if self.epochs.get(name) != epoch and lease_clock() - self._looked_at > AGAIN:
+        """Look again if a node says that it has another epoch than the list, or is not on it, or the list is old.
+
+        So the epoch of a node that has joined again since is old here too, within ``FRESH``.
+        """
+        if lease_clock() - self._looked_at > (FRESH if self.epochs.get(name) == epoch else AGAIN):
             await self._look()
 
     async def _look(self) -> None:

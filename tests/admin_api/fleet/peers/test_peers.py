@@ -203,6 +203,16 @@ async def test_what_the_certificate_does_not_cover_and_the_past_are_refused(pair
     assert len(other.orders) == 2
 
 
+async def test_a_process_whose_name_another_has_taken_is_refused_before_the_other_says_a_word(pair, ask):
+    one, other = pair
+    as_one, late = PeerIdentity(SECRET, "n1"), message_of(one, serial=1_002)
+    assert (await asyncio.to_thread(call, other, as_one, message_of(one))).json()["done"] is True
+    ask("UPDATE fleet.nodes SET epoch = epoch + 1 WHERE name = 'n1'")
+    other.peers.directory._looked_at = float("-inf")  # some seconds later
+    assert (await asyncio.to_thread(call, other, as_one, late)).json()["refusal"] == "old_epoch"
+    assert len(other.orders) == 1
+
+
 async def test_a_claim_waits_for_the_word_of_the_former_node_and_an_eviction_is_told(pair, fleet_url):
     one, other = pair
     admissions = {}
