@@ -38,4 +38,6 @@ class ApiEvent(StrEnum):
     FLEET_BLOCKS_TAKEN = "fleet_blocks_taken"
     FLEET_PEER_REFUSED = "fleet_peer_refused"
     FLEET_POLICY_ABORTED = "fleet_policy_aborted"
+    FLEET_CANARY_STARTED = "fleet_canary_started"
+    FLEET_CANARY_ENDED = "fleet_canary_ended"
     FLEET_STORE_RESTORED = "fleet_store_restored"

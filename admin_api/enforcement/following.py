@@ -33,6 +33,50 @@ class Prepared:
     base: RuleFileSet
 
 
+class Preparation:
+    """Compiles plans.
+
+    The rule files of one that is tried on some nodes first are kept: the same are put in force later, whatever is on
+    disk then.
+    """
+
+    def __init__(self, state: PolicyState) -> None:
+        self._state = state
+        self._kept: RuleFileSet | None = None
+        self._kept_of = 0  # the number of the proposal
+
+    def keep(self, number: int, files: RuleFileSet) -> None:
+        self._kept_of, self._kept = number, files
+
+    async def prepare(self, plan: Plan, number: int = 0) -> Prepared:
+        """Compile what ``plan`` wants; ``number`` is that of its proposal.
+
+        Raises ``PolicyError``, and ``ApiError`` for an earlier version not kept.
+        """
+        state = self._state
+        base = state.files
+        documents = await state.read_documents()
+        if plan.confirms and plan.confirms == self._kept_of and self._kept is not None:
+            files = self._kept
+        elif plan.kind is PlanKind.FILES:
+            files = RuleFileSet(await state.read_disk())
+        elif plan.kind is PlanKind.VERSION:
+            async with state.store.read() as unit:
+                latest = await unit.revisions.latest()
+                newest = 0 if latest is None else latest.number
+                files = (await read_earlier(unit, plan.version, newest, base, documents)).files
+        else:
+            files = base
+        for name, document in plan.rules.items():
+            documents.pop(name, None)
+            if document is not None:
+                documents[name] = document
+        new = await state.compile(files, documents)
+        if plan.trial:
+            self.keep(number, files)
+        return Prepared(plan, new, base)
+
+
 class PolicyFollower:
     """Used by one task. ``PlanError`` and ``PolicyError`` leave the earlier policy in force."""
 
@@ -51,26 +95,6 @@ class PolicyFollower:
     def version(self) -> int:
         return self._state.version
 
-    async def prepare(self, plan: Plan) -> Prepared:
-        """Compile what ``plan`` wants. Raises ``PolicyError``, and ``ApiError`` for an earlier version not kept."""
-        state = self._state
-        base = state.files
-        documents = await state.read_documents()
-        if plan.kind is PlanKind.FILES:
-            files = RuleFileSet(await state.read_disk())
-        elif plan.kind is PlanKind.VERSION:
-            async with state.store.read() as unit:
-                latest = await unit.revisions.latest()
-                number = 0 if latest is None else latest.number
-                files = (await read_earlier(unit, plan.version, number, base, documents)).files
-        else:
-            files = base
-        for name, document in plan.rules.items():
-            documents.pop(name, None)
-            if document is not None:
-                documents[name] = document
-        return Prepared(plan, await state.compile(files, documents), base)
-
     async def activate(self, prepared: Prepared | None) -> int:
         """Put ``prepared`` in force; without it, or if the rule files have changed meanwhile, what the database has.
 
@@ -81,6 +105,7 @@ class PolicyFollower:
             ready = prepared is not None and prepared.base is state.files
             new = prepared.new if prepared is not None and ready else await self._compile_stored()
             await state.put_in_force(new)
+            await self._editor.canary.leave(None if prepared is None else prepared.plan)
             cut = await state.reassess()
             await self.take_version()
             if not ready or (prepared is not None and prepared.plan.kind is not PlanKind.RULES):

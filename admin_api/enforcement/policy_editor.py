@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from admin_api.enforcement.api_rules import (
     RuleChange,
@@ -22,6 +22,8 @@ from admin_api.enforcement.api_rules import (
     keep_login,
     point_into_rule,
 )
+from admin_api.enforcement.canary import OTHERS_FIRST, CanaryEditor, describe
+from admin_api.enforcement.following import Preparation
 from admin_api.enforcement.policy_state import NewPolicy, Pending
 from admin_api.enforcement.reports import AppliedReport
 from admin_api.enforcement.revisions import (
@@ -33,6 +35,7 @@ from admin_api.enforcement.revisions import (
     RuleEdits,
     lacks_content,
     read_earlier,
+    write_rules,
 )
 from admin_api.enforcement.rollout import Plan, PlanKind
 from admin_api.enforcement.rule_file_set import RuleFileSet
@@ -55,7 +58,6 @@ MAX_RULES = 10_000  # made over the API; each change of one compiles all of them
 MAX_CONFIRM_WITHIN = 3_600.0  # seconds
 APPLY_STEPS = 4  # read, compiled, found harmless, in force
 RETRY = 5.0  # seconds until a failed rollback is tried again
-OTHERS_FIRST = 3.0  # seconds that the node which has applied a policy has to roll it back, before the others do
 SERVER = "system"  # who rolls back without a request
 
 logger = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ class Application:
     """A policy to apply: ``rules`` for the API's rules (``None``: they stay), and the rule files on disk.
 
     ``version``: return to this version instead. ``expect`` gets the version in force, and raises if the caller does not
-    know it. ``own``: addresses of the caller.
+    know it. ``own``: addresses of the caller. ``canary``: names of the nodes that try it first.
     """
 
     by: str
@@ -78,6 +80,7 @@ class Application:
     force: bool = False
     own: Sequence[Address] = ()
     expect: Callable[[int], None] = lambda _: None
+    canary: Sequence[str] = ()
 
 
 class PolicyEditor:
@@ -89,6 +92,8 @@ class PolicyEditor:
         self._trials = trials
         self._reload_deferred = reload_deferred
         self._watching: asyncio.Task[None] | None = None
+        self.preparation = Preparation(state)
+        self.canary = CanaryEditor(state, self.preparation, self._watch, self._settle_pending)
 
     async def start(self, pending: PolicyRevision | None) -> None:
         """Roll back a policy whose time to be confirmed ended while the server was down, or wait for its end."""
@@ -112,7 +117,7 @@ class PolicyEditor:
         """Another node of a fleet has applied a policy that waits to be confirmed, or settled the one that did."""
         state = self._state
         known = state.pending
-        if known is not None and (stored is None or stored.number != known.version):
+        if known is not None and known.canary is None and (stored is None or stored.number != known.version):
             await self._settle_pending()
         if stored is not None and stored.confirm_by is not None and state.pending is None:
             deadline = state.clock.deadline(stored.confirm_by) + OTHERS_FIRST
@@ -171,6 +176,8 @@ class PolicyEditor:
         async with state.changing_everywhere(dry_run=wanted.dry_run):
             self._refuse_pending()
             wanted.expect(state.version)
+            if wanted.canary:
+                await self.canary.check(wanted)
             before = await state.read_documents()
             if wanted.rules is None:
                 files, after = RuleFileSet(await state.read_disk()), before
@@ -185,8 +192,11 @@ class PolicyEditor:
 
     async def roll_back(self, wanted: Application) -> AppliedReport:
         """Return to ``wanted.version``, by default the one before. Raises ``PolicyError`` or ``ApiError``."""
-        async with self._state.changing_everywhere(dry_run=wanted.dry_run):
-            return await self._roll_back(wanted)
+        if self.canary.running is None:  # one is withdrawn at once, without a turn of the fleet
+            async with self._state.changing_everywhere(dry_run=wanted.dry_run):
+                if self.canary.running is None:
+                    return await self._roll_back(wanted)
+        return await self.canary.roll_back(wanted)
 
     async def _roll_back(self, wanted: Application) -> AppliedReport:
         state = self._state
@@ -214,6 +224,10 @@ class PolicyEditor:
             pending = state.pending
             if pending is None:
                 raise ApiError(ProblemKind.NOTHING_TO_CONFIRM, "No applied policy waits to be confirmed")
+            if pending.canary is not None:
+                version = await self.canary.confirm(by)
+                state.events.emit(ApiEvent.POLICY_CONFIRMED, version=version, by=by)
+                return version
             async with state.store.write() as unit:
                 await unit.revisions.settle(pending.version, Outcome.CONFIRMED)
                 await unit.audit.add(by, "policy_confirmed", f"version {pending.version}")
@@ -228,6 +242,9 @@ class PolicyEditor:
         A fleet does so together; a node that cannot reach it does so for itself, and raises what the fleet said.
         """
         state = self._state
+        if self.canary.running is not None:
+            await self.canary.withdraw_overdue()
+            return
         if not state.rollout.shared:
             async with state.changing():
                 await self._withdraw_pending()  # at once: the store may be away
@@ -273,6 +290,8 @@ class PolicyEditor:
         if not wanted.force:
             # A policy that must be confirmed may lock its caller out: it is rolled back then.
             await self._refuse_harm(new.policy, wanted.own if wanted.confirm_within is None else ())
+        if wanted.canary:
+            return await self.canary.begin(wanted, plan, new)
         confirm_by = None
         if wanted.confirm_within is not None:
             if (name := lacks_content(state.files, files)) is not None:
@@ -323,8 +342,9 @@ class PolicyEditor:
     def _refuse_pending(self) -> None:
         pending = self._state.pending
         if pending is not None:
-            detail = f"Version {pending.version} by {pending.by} waits to be confirmed; confirm it or roll it back"
-            raise ApiError(ProblemKind.CONFIRMATION_PENDING, detail)
+            what = f"Version {pending.version} by {pending.by} waits to be confirmed"
+            what = what if pending.canary is None else describe(pending.canary)
+            raise ApiError(ProblemKind.CONFIRMATION_PENDING, f"{what}; confirm it or roll it back")
 
     async def _settle_pending(self) -> None:
         self._state.pending = None
@@ -350,6 +370,8 @@ class PolicyEditor:
             except Exception as error:
                 logger.exception("an unconfirmed policy could not be rolled back")
                 state.events.emit(ApiEvent.POLICY_ROLLBACK_FAILED, version=pending.version, error=str(error))
+                if state.pending is None:
+                    return  # a canary that is over for all, though the others were not told
                 await asyncio.sleep(RETRY)
 
 
@@ -374,15 +396,3 @@ async def _write_rule(unit: UnitOfWork, change: RuleChange) -> Rule | None:
         return await unit.rules.add(change.id, document, created_by=change.by)
     await unit.rules.replace(row, document)
     return row
-
-
-async def write_rules(unit: UnitOfWork, edits: RuleEdits, by: str) -> None:
-    for rule_id, document in edits.after.items():
-        row = await unit.rules.get(rule_id)
-        if document is None:
-            if row is not None:
-                await unit.rules.remove(row)
-        elif row is None:
-            await unit.rules.add(rule_id, dict[str, Any](document), created_by=by)
-        else:
-            await unit.rules.replace(row, dict[str, Any](document))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from admin_api.clock import Clock
+    from admin_api.enforcement.canary import Canary
     from admin_api.enforcement.kernel_filter import KernelFilter
     from admin_api.enforcement.rollout import Plan, Rollout
     from admin_api.ports import LiveSessions, PolicyLoader
@@ -48,6 +49,7 @@ class Pending:
     """A policy that must be confirmed. ``before`` is what was in force at the version before it.
 
     ``before`` is ``None`` after a restart: then the store has it.
+    Where a ``canary`` is not tried it is ``None`` too.
     """
 
     version: int
@@ -55,6 +57,7 @@ class Pending:
     deadline: float  # monotonic
     by: str
     before: NewPolicy | None = None
+    canary: Canary | None = None
 
 
 class PolicyState:
@@ -191,8 +194,10 @@ class PolicyState:
     async def note(self, note: Note) -> None:
         """Write the revision and the audit row of the policy in force.
 
-        A failure is only logged: the policy is in force, and the next revision notes it too.
+        A failure is only logged: the policy is in force, and the next revision notes it too. A canary has none yet.
         """
+        if self.pending is not None and self.pending.canary is not None and self.pending.canary.here:
+            return
         try:
             async with self.store.write() as unit:
                 row = await note_revision(unit, note, self.files, RuleEdits())

@@ -56,12 +56,16 @@ class PolicyReport:
 
 @dataclass(frozen=True, slots=True)
 class AppliedReport:
-    """The outcome of an applied policy or a rollback. ``confirm_by``: when it is rolled back unless confirmed."""
+    """The outcome of an applied policy or a rollback. ``confirm_by``: when it is rolled back unless confirmed.
+
+    ``canary``: the nodes that have it in force, if it is tried on some first; ``version`` is that of the others then.
+    """
 
     version: int
     rules: int
     sessions_cut: int
     confirm_by: datetime | None
+    canary: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

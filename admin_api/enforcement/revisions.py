@@ -108,6 +108,19 @@ async def note_revision(unit: UnitOfWork, note: Note, files: RuleFileSet, edits:
     )
 
 
+async def write_rules(unit: UnitOfWork, edits: RuleEdits, by: str) -> None:
+    """Write the changed rules of the API."""
+    for rule_id, document in edits.after.items():
+        row = await unit.rules.get(rule_id)
+        if document is None:
+            if row is not None:
+                await unit.rules.remove(row)
+        elif row is None:
+            await unit.rules.add(rule_id, dict[str, Any](document), created_by=by)
+        else:
+            await unit.rules.replace(row, dict[str, Any](document))
+
+
 def tell_version(unit: UnitOfWork, row: PolicyRevision | None) -> None:
     """Have the other nodes of a fleet know of a revision that this one has made of its own files."""
     if row is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from admin_api.enforcement.canary import CanaryRows
     from admin_api.enforcement.following import Prepared
     from admin_api.store import UnitOfWork
 
@@ -35,15 +36,25 @@ class Plan:
     by: str
     rules: Mapping[str, dict[str, Any] | None] = field(default_factory=dict)
     version: int = 0  # to return to
+    trial: bool = False  # on some servers first
+    confirms: int = 0  # the number of the trial that this puts in force everywhere
 
     def as_document(self) -> dict[str, Any]:
-        return {"kind": self.kind.value, "by": self.by, "rules": dict(self.rules), "version": self.version}
+        return {
+            "kind": self.kind.value,
+            "by": self.by,
+            "rules": dict(self.rules),
+            "version": self.version,
+            "trial": self.trial,
+            "confirms": self.confirms,
+        }
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Raises ``ValueError`` or ``KeyError`` for a plan of a release that knows more."""
         kind = PlanKind(document["kind"])
-        return cls(kind, str(document["by"]), dict(document["rules"]), int(document["version"]))
+        trial, confirms = bool(document.get("trial", False)), int(document.get("confirms", 0))
+        return cls(kind, str(document["by"]), dict(document["rules"]), int(document["version"]), trial, confirms)
 
 
 class Rollout(Protocol):
@@ -52,6 +63,10 @@ class Rollout(Protocol):
     @property
     def shared(self) -> bool:
         """There may be other servers."""
+
+    @property
+    def canaries(self) -> CanaryRows | None:
+        """Policies that are tried on some servers first. ``None``: there is no other server."""
 
     def turn(self, *, wait: bool = True) -> AbstractAsyncContextManager[None]:
         """Has no other server change the policy meanwhile, with all earlier changes in force here.
@@ -82,6 +97,7 @@ class Alone:
     """A server without others."""
 
     shared = False
+    canaries: CanaryRows | None = None
 
     @asynccontextmanager
     async def turn(self, *, wait: bool = True) -> AsyncIterator[None]:  # noqa: ARG002 - there is no other

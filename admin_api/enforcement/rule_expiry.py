@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from admin_api.enforcement.api_rules import count_rules, parse_end
-from admin_api.enforcement.policy_editor import write_rules
-from admin_api.enforcement.revisions import Note, RevisionAction, RuleEdits
+from admin_api.enforcement.revisions import Note, RevisionAction, RuleEdits, write_rules
 from admin_api.enforcement.rollout import Plan, PlanKind
 from admin_api.http.problems import ApiError
 from admin_api.log_events import ApiEvent

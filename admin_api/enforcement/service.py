@@ -378,7 +378,7 @@ class Enforcement:
         state = self._state
         async with state.changing():
             try:
-                new = await state.compile(state.files, await state.read_documents())
+                new = await self._editor.canary.compile_in_force()
                 await state.put_in_force(new)
             except (PolicyError, PlanError) as error:
                 report = self._report(problems=_problems_of(error))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -72,6 +73,28 @@ class FleetPeerRefused(EventFields):
 class FleetPolicyAborted(EventFields):
     proposal: int = Field(description="The number of the proposed change of the policy.", examples=[12])
     problems: list[str] = Field(examples=[["n2: /etc/ocsentry/rules/office.json /wolfsentry/rules/0: unknown key"]])
+
+
+class CanaryEvent(EventFields):
+    proposal: int = Field(description="The number of the policy that is tried on some nodes first.", examples=[12])
+    by: str = Field(description="Who.", examples=["ci#a1b2c3d4e5f6"])
+    sessions_cut: int = Field(description="Disconnected sessions of this node.", examples=[0])
+
+
+@event(ApiEvent.FLEET_CANARY_STARTED)
+class FleetCanaryStarted(CanaryEvent):
+    nodes: list[str] = Field(description="The nodes that try it.", examples=[["n1"]])
+    confirm_by: datetime = Field(
+        description="When it is withdrawn unless confirmed.", examples=["2030-01-01T12:10:00Z"]
+    )
+
+
+@event(ApiEvent.FLEET_CANARY_ENDED)
+class FleetCanaryEnded(CanaryEvent):
+    outcome: Literal["confirmed", "withdrawn"] = Field(
+        description="In force on all nodes now, or on none.", examples=["confirmed"]
+    )
+    reason: str = Field(description="Why it was withdrawn.", examples=[""])
 
 
 @event(ApiEvent.FLEET_STORE_RESTORED)

@@ -18,6 +18,7 @@ from admin_api.fleet.log_trim import LogTrim
 from admin_api.fleet.membership import Membership, NodeState
 from admin_api.fleet.node_list import count_applied
 from admin_api.fleet.penalties import FORGIVEN, PENALTY, PenaltyPart
+from admin_api.fleet.policy.canaries import CANARY
 from admin_api.fleet.policy.rollout import PolicyRollout
 from admin_api.fleet.policy.rules import PROPOSED, RulesPart
 from admin_api.fleet.sessions import FleetSessions
@@ -88,7 +89,7 @@ class FleetNode:
         self.changes.register(GroupPart(store, sessions, settings), GROUP)
         self.changes.register(KillPart(sessions), KILL, KILL_SESSION)
         self._rules = RulesPart(enforcement, store, self.membership, self._events)
-        self.changes.register(self._rules, RULES, PROPOSED)
+        self.changes.register(self._rules, RULES, PROPOSED, CANARY)
         self._rules.start()
         enforcement.share(PolicyRollout(store, self.membership, self.changes, self._rules, self._events))
         self.penalties = PenaltyPart(

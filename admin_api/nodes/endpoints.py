@@ -9,12 +9,13 @@ from fastapi import Query, Response, status
 from admin_api.dependencies import ServicesOf, SettingsWrite, StatusRead
 from admin_api.fleet.node_list import NodeRow, forget_rows, read_nodes, set_state
 from admin_api.fleet.policy.answers import latest_proposal
+from admin_api.fleet.policy.canaries import latest_canary
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_NODE_NAME
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
 from admin_api.http.sorting import sorted_page
-from admin_api.nodes.schemas import FleetView, NodeView, ProposalView
+from admin_api.nodes.schemas import CanaryView, FleetView, NodeView, ProposalView
 from admin_api.services import Services
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ async def get_fleet(_: StatusRead, services: ServicesOf) -> FleetView:
     nodes = await read_nodes(services.store, settings.dead_after)
     live = [node for node in nodes if node.is_live]
     proposal = await latest_proposal(services.store)
+    canary = await latest_canary(services.store, settings.dead_after)
     newest = fleet.changes.revision if membership.answer is None else membership.answer.revision
     return FleetView(
         node=settings.name,
@@ -50,6 +52,7 @@ async def get_fleet(_: StatusRead, services: ServicesOf) -> FleetView:
         known=len(nodes),
         sessions=sum(node.sessions for node in live),
         proposal=None if proposal is None else ProposalView.model_validate(proposal),
+        canary=None if canary is None else CanaryView.model_validate(canary),
         dead_after=settings.dead_after,
         addresses=settings.addresses,
         on_store_loss=settings.on_store_loss,

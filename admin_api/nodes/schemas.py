@@ -43,13 +43,42 @@ class ProposalView(View):
     number: int = Field(description="Counts proposals, also those that were aborted.", examples=[12])
     node: str = Field(description="Which has proposed it.", examples=["n1"])
     at: datetime = Field(description="When that was.", examples=["2030-01-01T12:00:00Z"])
-    state: Literal["proposed", "active", "aborted"] = Field(
-        description="`active` on all live nodes, or `aborted`, and in force on none.", examples=["active"]
+    state: Literal["proposed", "active", "aborted", "canary"] = Field(
+        description="`active` on all live nodes, or `aborted`, and in force on none. `canary`: on some first.",
+        examples=["active"],
     )
     version: int | None = Field(description="Of the policy. Null: it changed nothing.", examples=[13])
     reason: str = Field(description="Why it was aborted.", examples=[""])
     answers: list[PolicyAnswerView] = Field(
         description="Of the nodes that have answered.", examples=[[{"node": "n2", "ok": True, "problems": []}]]
+    )
+
+
+class CanaryNodeView(View):
+    """A node that tries a policy before the others."""
+
+    name: str = Field(examples=["n1"])
+    in_force: bool = Field(description="It is heard, and has told that the policy is in force.", examples=[True])
+    sessions_cut: int = Field(description="Sessions that it has disconnected for the policy.", examples=[0])
+
+
+class CanaryView(View):
+    """A policy that is tried on some nodes before all others."""
+
+    proposal: int = Field(description="Its number among the proposed changes.", examples=[12])
+    state: Literal["running", "confirmed", "withdrawn"] = Field(
+        description="`confirmed`: in force on all nodes. `withdrawn`: on none.", examples=["running"]
+    )
+    by: str = Field(description="Who has applied it.", examples=["ci#a1b2c3d4e5f6"])
+    reason: str = Field(description="Why, as the caller said.", examples=["Ticket 4711"])
+    at: datetime = Field(description="When that was.", examples=["2030-01-01T12:00:00Z"])
+    confirm_by: datetime = Field(
+        description="Without a confirmation until then, it is withdrawn.", examples=["2030-01-01T12:10:00Z"]
+    )
+    ended_by: str = Field(description="Who has confirmed or withdrawn it.", examples=[""])
+    why: str = Field(description="Why it was withdrawn.", examples=[""])
+    nodes: list[CanaryNodeView] = Field(
+        description="The nodes that try it.", examples=[[{"name": "n1", "in_force": True, "sessions_cut": 0}]]
     )
 
 
@@ -72,6 +101,9 @@ class FleetView(View):
     proposal: ProposalView | None = Field(
         description="The newest change of the policy that was proposed to all nodes. Null: there was none.",
         examples=[None],
+    )
+    canary: CanaryView | None = Field(
+        description="The newest policy that was tried on some nodes first. Null: there was none.", examples=[None]
     )
     dead_after: float = Field(description="Seconds.", examples=[10.0])
     addresses: Literal["nat", "routed"] = Field(

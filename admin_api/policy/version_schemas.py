@@ -4,13 +4,14 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from admin_api.enforcement.policy_editor import MAX_CONFIRM_WITHIN
 from admin_api.enforcement.revisions import Outcome, RevisionAction, Source
-from admin_api.http.values import Body, Document, Text, View
+from admin_api.http.values import NO_CONTROLS, Body, Document, Text, View
 from admin_api.policy.differences import DifferenceKind
 
+MAX_CANARY = 1000  # nodes
 ConfirmWithin = Annotated[
     float | None,
     Field(
@@ -21,6 +22,7 @@ ConfirmWithin = Annotated[
         examples=[60],
     ),
 ]
+NodeName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_CONTROLS)]
 Reason = Annotated[Text, Field(description="Why, for the version log.", examples=["Ticket 4711"])]
 
 
@@ -31,6 +33,13 @@ class PolicyApply(Body):
         None, description="A rule document. Its rules replace all rules made over the API."
     )
     confirm_within: ConfirmWithin = None
+    canary: list[NodeName] = Field(
+        default_factory=list,
+        max_length=MAX_CANARY,
+        description="Names of nodes of a fleet. The policy is in force on these first: on all nodes with "
+        "`POST /policy/confirm`, on none with `POST /policy/rollback` or after `confirm_within`, which it needs.",
+        examples=[["n1"]],
+    )
     reason: Reason = ""
 
 
@@ -50,6 +59,11 @@ class PolicyApplied(View):
     )
     confirm_by: datetime | None = Field(
         description="Without a confirmation until then, the policy is rolled back.", examples=["2030-01-01T12:00:00Z"]
+    )
+    canary: list[str] = Field(
+        description="The nodes that have it in force, if it is tried on some first. `version` is that of the others "
+        "then, and `sessions_cut` counts those of the node that answers.",
+        examples=[[]],
     )
 
 

@@ -128,7 +128,8 @@ async def apply_policy(
     """Put a policy in force: the rules of a document, or the rule files on disk.
 
     A document needs If-Match with the ETag of `GET /policy`: its rules replace all rules made over the API. With
-    `confirm_within` the policy is rolled back by itself unless it is confirmed, and may lock you out until then.
+    `confirm_within` the policy is rolled back by itself unless it is confirmed, and may lock you out until then. With
+    `canary` it is in force on some nodes of a fleet until then, and on the others once it is confirmed.
     """
     rules = None if body.document is None else _rules_of(services, body.document, "/document")
     application = Application(
@@ -136,6 +137,7 @@ async def apply_policy(
         rules=rules,
         reason=body.reason,
         confirm_within=body.confirm_within,
+        canary=body.canary,
         dry_run=dry_run,
         force=force,
         own=own,
@@ -164,6 +166,8 @@ async def rollback_policy(
     force: Force = False,
 ) -> PolicyApplied:
     """Return to an earlier version, which becomes a new version. Its rule files are in force again.
+
+    While a policy is tried on some nodes of a fleet (`canary`), that one is withdrawn instead.
 
     The server does not write rule files. One that differs on disk is held (see `held` of `GET /policy`), until it
     changes again, or the files are reloaded or applied.

@@ -204,6 +204,12 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ApiEvent.FLEET_POLICY_ABORTED: CatalogEntry(
         "warning", "A change of the policy is in force on no node, because one could not use it: `problems`."
     ),
+    ApiEvent.FLEET_CANARY_STARTED: CatalogEntry(
+        "info", "A policy is tried on this node before all others. It is withdrawn at `confirm_by` unless confirmed."
+    ),
+    ApiEvent.FLEET_CANARY_ENDED: CatalogEntry(
+        "info", "A policy that was tried on some nodes is in force on all of them, or was withdrawn: `outcome`."
+    ),
     ApiEvent.FLEET_STORE_RESTORED: CatalogEntry(
         "error", "The database is older than what is in force here, such as after a restore. Blocks are written again."
     ),

@@ -144,7 +144,7 @@ class TestApply:
         etag = (await server.client.get(URL)).headers["etag"]
         answer = await post(server, "apply", {"document": document(RULE), "reason": "Why"}, headers={"If-Match": etag})
         assert answer.status_code == 200, answer.text
-        assert answer.json() == {"version": 3, "rules": 3, "sessions_cut": 1, "confirm_by": None}
+        assert answer.json() == {"version": 3, "rules": 3, "sessions_cut": 1, "confirm_by": None, "canary": []}
         assert answer.headers["etag"] == (await server.client.get(URL)).headers["etag"] != etag
         exported = (await server.client.get(URL)).json()["api_rules"]["wolfsentry"]["rules"]
         assert exported == [RULE]

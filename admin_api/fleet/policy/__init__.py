@@ -3,5 +3,6 @@
 
 rollout.py  changes by this node: proposed, agreed, sealed
 rules.py    changes by others: compiled and answered, then in force
+canaries.py policies that are tried on some nodes first, as rows
 answers.py  what the nodes have answered, for operators
 """

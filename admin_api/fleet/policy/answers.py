@@ -24,7 +24,9 @@ OF_REVISIONS = text(
     f"SELECT v.revision, n.name, a.ok, a.error{ANSWERS}v.revision = ANY(:numbers) ORDER BY v.revision, n.name"
 )
 LATEST = text(
-    "SELECT v.version, v.state, v.revision, v.proposed_at, v.reason, n.name FROM fleet.policy_versions v"
+    "SELECT v.version, CASE WHEN c.proposal IS NULL THEN v.state ELSE 'canary' END AS state, v.revision, v.proposed_at,"
+    " CASE WHEN c.proposal IS NULL THEN v.reason ELSE '' END AS reason, n.name FROM fleet.policy_versions v"
+    " LEFT JOIN fleet.canaries c ON c.proposal = v.version"
     " LEFT JOIN fleet.nodes n ON n.id = v.proposed_by ORDER BY v.version DESC LIMIT 1"
 )
 OF_PROPOSAL = text(f"SELECT n.name, a.ok, a.error{ANSWERS}a.version = :version ORDER BY n.name")
@@ -41,7 +43,10 @@ class PolicyAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """``state``: ``proposed``, ``active`` or ``aborted``, for ``reason``. ``version``: of the policy, once active."""
+    """``state``: ``proposed``, ``active``, ``canary``, or ``aborted`` for ``reason``.
+
+    ``version``: of the policy, once active.
+    """
 
     number: int
     node: str

@@ -47,6 +47,7 @@ ANSWER_WAIT = 30.0  # seconds for all nodes to compile; longer than a node takes
 SPREAD_WAIT = 5.0  # seconds for all nodes to put in force what they have compiled
 LOOK_AGAIN, LONGEST_LOOK = 0.02, 0.25  # seconds between two looks: they become longer
 NO_ANSWER = "not all nodes agreed"
+TRIED = "tried on some nodes first"
 CLAIM = text(
     "SELECT fleet.claim_policy_v1(:node, :epoch, make_interval(secs => :dead_after), make_interval(secs => :longest))"
 )
@@ -78,6 +79,7 @@ class PolicyRollout:
         self._dead_after = membership.settings.dead_after
         self._one = asyncio.Lock()  # of the changes of this node
         self._reason = NO_ANSWER  # why the open proposal is aborted
+        self.canaries = rules.canaries
 
     @asynccontextmanager
     async def turn(self, *, wait: bool = True) -> AsyncIterator[None]:
@@ -102,6 +104,8 @@ class PolicyRollout:
             await unit.scalar(AGREE, {"version": version, "node": me.node})
             unit.changes.note(PROPOSED, str(version))
         await self._await_answers(version)
+        if plan.trial:
+            self._reason = TRIED  # it is written as a canary, and no longer proposed
         return version
 
     async def seal(self, unit: UnitOfWork, proposal: int, version: int | None) -> None:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from admin_api.enforcement.canary import WITHDRAWN
 from admin_api.enforcement.revisions import RULES
 from admin_api.enforcement.rollout import Plan
+from admin_api.fleet.policy.canaries import Canaries
 from admin_api.http.problems import ApiError
 from admin_api.log_events import ApiEvent
 from sentry_engine import PolicyError, Problem
@@ -60,6 +62,7 @@ class RulesPart:
         self._wanted, self._idle = asyncio.Event(), asyncio.Event()
         self._changed = self._noted = False  # there is a policy to follow, or only its number
         self._active = 0  # the newest proposal that is in force here, or is to be
+        self.canaries = Canaries(store, membership)
         self._told: tuple[int, int, str] | None = None  # what the database knows of what is in force here
         self._prepared: tuple[int, Prepared] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -136,6 +139,7 @@ class RulesPart:
                 await self._begin()
                 await self._follow()
                 await self._answer()
+                await self._try_out()
                 await self.tell()
             except Exception as error:  # noqa: BLE001 - any failure of the database: tried again
                 self._events.emit(ApiEvent.POLICY_REFUSED, problems=[f"rules of another node: {error!r}"])
@@ -180,7 +184,10 @@ class RulesPart:
         problems: Sequence[Problem] = ()
         self._prepared = None
         try:
-            self._prepared = row.version, await self._enforcement.follower.prepare(Plan.from_document(row.document))
+            self._prepared = (
+                row.version,
+                await self._enforcement.editor.preparation.prepare(Plan.from_document(row.document), row.version),
+            )
         except PolicyError as error:
             problems = error.problems
         except ApiError as error:
@@ -190,6 +197,24 @@ class RulesPart:
         values = {"version": row.version, "node": identity.node, "ok": not problems, "error": _render(problems)}
         async with self._store.connected(writes=True) as connection:
             await connection.execute(ANSWER, values)
+
+    async def _try_out(self) -> None:
+        """Begin or end what is tried on some nodes, as the database says."""
+        editor = self._enforcement.editor.canary
+        known = editor.running
+        ended = None if known is None else await self.canaries.outcome(known.proposal)
+        if known is not None and ended is not None and ended.state == WITHDRAWN:  # a confirmed one is RULES
+            await editor.follow_end(known, ended.by, ended.why)
+        stored = await self.canaries.running()
+        if stored is None:
+            return
+        if stored.proposal < self._active:
+            await editor.supersede(stored)
+            return
+        prepared = None
+        if self._prepared is not None and self._prepared[0] == stored.proposal:
+            prepared, self._prepared = self._prepared[1], None
+        await editor.follow(stored, prepared)
 
 
 def _render(problems: Sequence[Problem]) -> str:

@@ -11,6 +11,7 @@ import typer
 from ocsentry.cli.durations import format_duration
 from ocsentry.cli.invocation import Invocation
 from ocsentry.cli.nouns import noun_group
+from ocsentry.cli.tables import render_table
 
 COLUMNS = ("name", "state", "sessions", "behind", "silence", "version", "epoch")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The node's name.")]
@@ -18,7 +19,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The node's na
 
 def group() -> typer.Typer:
     text = "List the nodes of the fleet, drain them, and forget those that are gone."
-    return noun_group(list_nodes, text, drain=drain, resume=resume, forget=forget)
+    return noun_group(list_nodes, text, drain=drain, resume=resume, forget=forget, canary=canary)
 
 
 def list_nodes(cli: Invocation) -> None:
@@ -43,6 +44,18 @@ def forget(cli: Invocation, node: NameArgument) -> None:
     """Forget a node that has left or is dead, with its sessions and addresses."""
     cli.server.delete(_path(node))
     cli.emit({"node": node}, f"forgot node {node}")
+
+
+def canary(cli: Invocation) -> None:
+    """Show the newest policy that was tried on some nodes first (rules apply --canary)."""
+    found = cli.server.get("fleet")["canary"]
+    if found is None:
+        cli.emit(None, "no policy was tried on some nodes first")
+        return
+    how = f", {found['why']}" if found["why"] else ""
+    end = f"by {found['ended_by']}{how}" if found["state"] != "running" else f"until {found['confirm_by']}"
+    text = f"canary {found['proposal']} by {found['by']}: {found['state']} {end}\n"
+    cli.emit(found, text + render_table(found["nodes"], ("name", "in_force", "sessions_cut")))
 
 
 def _row(node: dict[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,14 @@ import pytest_asyncio
 from admin_api.app import create_app
 from admin_api.console.forms import FORM_TYPE
 from admin_api.console.sign_in import COOKIE
+from admin_api.enforcement.api_rules import FORMAT_VERSION
 from admin_api.enforcement.blocks import writer as block_writer
 from admin_api.event_hub import EventHub
 from admin_api.http.identity import ALL_SCOPES
 from admin_api.services import Services
 from admin_api.tokens.service import create_token
 from lab.timeouts import TIMEOUT
+from tests.admin_api.fleet.policy.conftest import votes
 from tests.admin_api.fleet.test_membership import answered
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import JournalEntry, Stage
@@ -233,3 +235,24 @@ async def test_the_sessions_of_all_nodes_are_one_list(callers, ask, view):
     assert cut.json()["sessions_cut"] == 1
     page = await client.get("/console/sessions", headers=(await sign_in(client))[1])
     assert "<td>n2</td>" in page.text
+
+
+async def test_a_policy_is_tried_on_one_node_over_http(callers, ask):
+    one, other, client, second = callers
+    for running in (one, other):
+        await votes(running, ask)
+    etag = (await client.get("/api/v1/policy")).headers["ETag"]
+    rules = [{"id": "guests", "type": "blacklist", "remote_addr": NETWORK}]
+    body = {"document": {"wolfsentry": {"version": FORMAT_VERSION, "rules": rules}}, "canary": ["n2"]}
+    headers = {"If-Match": etag}
+    refused = await client.post("/api/v1/policy/apply", json=body, headers=headers)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/confirm_within")
+    done = await client.post("/api/v1/policy/apply", json={**body, "confirm_within": 600}, headers=headers)
+    assert (done.status_code, done.headers["ETag"]) == (200, etag)
+    canary = (await second.get("/api/v1/fleet")).json()["canary"]
+    assert (canary["state"], [node["name"] for node in canary["nodes"]]) == ("running", ["n2"])
+    assert (canary["confirm_by"], canary["by"].split("#")[0]) == (done.json()["confirm_by"], "all")
+    await one.node.changes.wait_for(ask("SELECT revision FROM fleet.head")[0][0])
+    assert (await client.post("/api/v1/policy/rollback", json={"reason": "too strict"})).status_code == 200
+    canary = (await second.get("/api/v1/fleet")).json()["canary"]
+    assert (canary["state"], canary["why"]) == ("withdrawn", "too strict")

@@ -26,6 +26,10 @@ WithinOption = Annotated[
     str | None,
     typer.Option("--confirm-within", metavar="TIME", help="Roll back by itself unless confirmed: 60s, 5m."),
 ]
+CanaryOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NODE", help="Only on this node of a fleet first. May be repeated; needs --confirm-within."),
+]
 ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the version log.")]
 
 
@@ -53,6 +57,7 @@ def apply(
     cli: Invocation,
     file: FileArgument = None,
     confirm_within: WithinOption = None,
+    canary: CanaryOption = None,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
     force: ForceOption = False,
@@ -60,9 +65,12 @@ def apply(
     """Put the rule files on disk in force, or replace the API's rules by those of a document.
 
     With --confirm-within the policy is rolled back by itself, unless `rules confirm` comes in time. So a policy that
-    locks you out lets you in again.
+    locks you out lets you in again. With --canary some nodes of a fleet try it until then, and `rules confirm` puts it
+    in force on all of them; `rules rollback` withdraws it.
     """
-    body = {"document": None if file is None else read_document(file)}
+    body: dict[str, Any] = {"document": None if file is None else read_document(file)}
+    if canary:
+        body["canary"] = canary
     _change(cli, "apply", body, confirm_within=confirm_within, reason=reason, dry_run=dry_run, force=force)
 
 
@@ -150,7 +158,11 @@ def _change(
         cli.emit(answer, f"{count(answer['rules'], 'rule')}; {sessions} would be disconnected")
         return
     text = f"policy version {answer['version']} in force; {sessions} disconnected"
-    if answer["confirm_by"] is not None:
+    if body.get("canary"):
+        text = f"in force on {', '.join(answer['canary']) or 'no node yet'} only; {sessions} disconnected on this node"
+        text += f"\nwithdrawn at {answer['confirm_by']} unless you run: ocsentry rules confirm"
+        text += "\nwatch it: ocsentry nodes canary; withdraw it: ocsentry rules rollback"
+    elif answer["confirm_by"] is not None:
         text += f"\nrolled back at {answer['confirm_by']} unless you run: ocsentry rules confirm"
     cli.emit(answer, text)
 

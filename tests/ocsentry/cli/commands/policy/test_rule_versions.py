@@ -10,7 +10,7 @@ import pytest
 from ocsentry.cli.commands.policy.rule_versions import apply, diff, read_document, render_changes, rollback
 from ocsentry.cli.invocation import CommandError
 
-ANSWER = {"version": 7, "rules": 3, "sessions_cut": 1, "confirm_by": None}
+ANSWER = {"version": 7, "rules": 3, "sessions_cut": 1, "confirm_by": None, "canary": ["n1"]}
 
 
 @pytest.fixture
@@ -42,6 +42,16 @@ def test_apply_sends_the_version_that_it_knows(cli, sent, printed):
     assert printed[0].splitlines() == [
         "policy version 7 in force; 1 session disconnected",
         "rolled back at 2030-01-01T00:00:00Z unless you run: ocsentry rules confirm",
+    ]
+
+
+def test_a_canary_says_where_it_is_in_force_and_how_it_ends(cli, sent, printed):
+    apply(cli, confirm_within="1m", canary=["n1"])
+    assert sent[0][1]["canary"] == ["n1"]
+    assert printed[0].splitlines() == [
+        "in force on n1 only; 1 session disconnected on this node",
+        "withdrawn at 2030-01-01T00:00:00Z unless you run: ocsentry rules confirm",
+        "watch it: ocsentry nodes canary; withdraw it: ocsentry rules rollback",
     ]
 
 
