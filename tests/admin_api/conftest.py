@@ -241,14 +241,19 @@ def shared_postgresql() -> Iterator[Postgresql]:
 
 
 @pytest.fixture
-def postgresql_url(shared_postgresql: Postgresql) -> str:
-    """The URL of a new database of the shared PostgreSQL."""
+def postgresql_url(shared_postgresql: Postgresql) -> Iterator[str]:
+    """The URL of a new database of the shared PostgreSQL.
+
+    It is dropped while its files are not on the disk yet: to remove those of all tests at the end takes long.
+    """
     url = shared_postgresql.url
     name = f"test{next(databases)}"
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     head, _, options = url.partition("?")
-    return f"{head.rpartition('/')[0]}/{name}?{options}"
+    yield f"{head.rpartition('/')[0]}/{name}?{options}"
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
