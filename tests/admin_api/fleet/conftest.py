@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, text
 
 from admin_api.clock import SYSTEM_CLOCK
 from admin_api.enforcement.service import Enforcement
+from admin_api.fleet import calls
 from admin_api.fleet.membership import Membership
 from admin_api.fleet.node import FleetNode
 from admin_api.fleet.settings import FleetSettings
@@ -77,6 +78,14 @@ def ask(fleet_url):
 
     yield ask
     engine.dispose()
+
+
+@pytest.fixture
+def patient_calls(monkeypatch):
+    """Calls of the database that are only slow do not fail."""
+    monkeypatch.setattr(calls.Calls.call, "__defaults__", (TIMEOUT,))
+    monkeypatch.setattr(calls, "STATEMENT_TIMEOUT", int(TIMEOUT * 1000))
+    monkeypatch.setattr(calls, "CONNECT_TIMEOUT", int(TIMEOUT))
 
 
 @pytest_asyncio.fixture

@@ -10,9 +10,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from admin_api.fleet import calls
 from admin_api.fleet.admission import ADMIT
-from admin_api.fleet.calls import Calls
 from lab.timeouts import STRICT, TIMEOUT
 from tests.admin_api.fleet.crowd import LIMIT, SOURCE, USERS, Crowd, Node, make_entry
 from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus, Standing
@@ -59,11 +57,10 @@ class Watched(Crowd):
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch):
+def patience(request):
     """What is only slow fails no login here; with strict times the budgets of a login count, too."""
     if not STRICT:
-        monkeypatch.setattr(Calls.call, "__defaults__", (TIMEOUT,))
-        monkeypatch.setattr(calls, "STATEMENT_TIMEOUT", int(TIMEOUT * 1000))
+        request.getfixturevalue("patient_calls")
 
 
 @pytest_asyncio.fixture

@@ -131,7 +131,7 @@ async def test_a_node_that_does_not_answer_is_named_until_it_counts_as_dead(pair
 
 
 async def test_a_turn_is_taken_away_from_a_node_that_is_gone_and_from_no_other(pair, ask, monkeypatch):
-    one, other = pair
+    one, _ = pair
     monkeypatch.setattr(rollout, "TURN_WAIT", 0.0)
     ask("UPDATE fleet.policy_turn SET (node, epoch) = (SELECT id, epoch FROM fleet.nodes WHERE name = 'n2')")
     with pytest.raises(ApiError, match="The node n2 changes the policy"):
@@ -143,11 +143,23 @@ async def test_a_turn_is_taken_away_from_a_node_that_is_gone_and_from_no_other(p
     await one.enforcement.change_rule(change("guests", rule("guests")))
     assert one.refuses(INSIDE)
     assert ask("SELECT state FROM fleet.policy_versions ORDER BY version") == [("aborted",), ("active",)]
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "UPDATE fleet.policy_versions SET state = 'aborted' WHERE state = 'proposed'",
+        "UPDATE fleet.policy_acks SET ok = false, error = '[]' WHERE node = (SELECT max(id) FROM fleet.nodes)",
+    ],
+    ids=["taken away", "refused by a node that counts again"],
+)
+async def test_what_has_lost_its_agreement_until_it_is_sealed_is_in_force_nowhere(meanwhile, pair, ask, monkeypatch):
+    one, other = pair
     agree = one.enforcement._state.rollout.agree
 
     async def agree_too_late(plan):
         proposal = await agree(plan)
-        ask("UPDATE fleet.policy_versions SET state = 'aborted' WHERE state = 'proposed'")
+        ask(meanwhile)
         return proposal
 
     monkeypatch.setattr(one.enforcement._state.rollout, "agree", agree_too_late)
@@ -155,7 +167,8 @@ async def test_a_turn_is_taken_away_from_a_node_that_is_gone_and_from_no_other(p
         await one.enforcement.change_rule(change("staff", rule("staff", OTHER)))
     assert not one.refuses(OTHER)
     assert not other.refuses(OTHER)
-    assert ask("SELECT id FROM rules") == [("guests",)]
+    assert ask("SELECT id FROM rules") == []
+    assert ask("SELECT state FROM fleet.policy_versions") == [("aborted",)]
 
 
 async def test_a_policy_is_confirmed_or_rolled_back_from_any_node(pair):
