@@ -10,6 +10,7 @@ import subprocess
 
 from lab.network import SERVER_IPV4
 from lab.server import INNER_IPV4
+from lab.timeouts import TIMEOUT
 
 NAME = "staff.example.org"
 
@@ -37,8 +38,11 @@ def test_a_change_by_ocpasswd_counts_at_the_next_login(lab, tmp_path):
     client.goodbye()
     change_passwords(path, "dave", password="second")
     assert server.connect(host, user="dave", password="first").await_exit() != 0
+    (settings / "dave").write_text("ipv4-network = 10.9.0.0\nipv4-netmask = 255.255.255.0\n")
     again = server.connect(host, user="dave", password="second")
     again.await_up()
+    assert "10.9.0.2" in [session["ipv4"] for session in server.sessions()], "of the user's own pool"
+    host.namespace.run("ping", "-n", "-c1", "-i0.2", "-w", str(int(TIMEOUT)), INNER_IPV4)  # until the first answer
 
 
 def test_users_of_one_host_cannot_log_in_at_another(lab, tmp_path):

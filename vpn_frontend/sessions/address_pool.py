@@ -126,7 +126,8 @@ class AddressPools:
     """The server's pools of both families, and those of groups (``others``). No two overlap.
 
     A session gets an address of each family that it wants and its settings have a pool for, or none at all. Fixed
-    addresses of users may be in none of them, if ``outside`` takes them.
+    addresses of users may be in none of them, and files of users and groups may name others, if ``outside`` takes them.
+    Such a pool is there while a session has an address of it.
     """
 
     def __init__(
@@ -138,6 +139,8 @@ class AddressPools:
         pool_type: Callable[[Any], AddressPool[Any]] = AddressPool,
     ) -> None:
         self._outside = outside
+        self._may_open = pool_type is AddressPool  # the nodes of a fleet have what is configured, and share it
+        self._opened: set[Network] = set()
         self.ipv4: AddressPool[IPv4Address] | None = None if ipv4 is None else pool_type(ipv4)
         self.ipv6: AddressPool[IPv6Address] | None = None if ipv6 is None else pool_type(ipv6)
         self._by_network: dict[Network, AddressPool[Any]] = {network: pool_type(network) for network in others}
@@ -153,16 +156,14 @@ class AddressPools:
         return iter(self._by_network.values())
 
     def find_pool(self, network: Network | None) -> AddressPool[Any] | None:
-        """The pool of that network. Raises ``NoAddressError`` if the server has no such pool."""
+        """The pool of that network, opened if need be. Raises ``NoAddressError`` if the server cannot have it."""
         if network is None:
             return None
         for own in (self.ipv4, self.ipv6):  # by far the most sessions; a network is slow to hash
             if own is not None and own.network is network:
                 return own
         pool = self._by_network.get(network)
-        if pool is None:
-            raise NoAddressError(f"this server has no pool {network}")
-        return pool
+        return self._open(network) if pool is None else pool
 
     def take(
         self,
@@ -178,14 +179,17 @@ class AddressPools:
 
         ``network`` names the pools; ``None``: the server's own.
         """
-        pool4 = self.ipv4 if network is None else self.find_pool(network.ipv4_pool)
-        pool6 = self.ipv6 if network is None else self.find_pool(network.ipv6_pool)
-        ipv4 = self._take(pool4, user, static_ipv4) if want_ipv4 else None
+        ipv4: IPv4Address | None = None
         try:
+            pool4 = self.ipv4 if network is None else self.find_pool(network.ipv4_pool)
+            pool6 = self.ipv6 if network is None else self.find_pool(network.ipv6_pool)
+            ipv4 = self._take(pool4, user, static_ipv4) if want_ipv4 else None
             ipv6 = self._take(pool6, user, static_ipv6) if want_ipv6 else None
         except NoAddressError:
             self.give_back(InnerAddresses(ipv4, None))
             raise
+        finally:
+            self._close_unused(network)
         if ipv4 is None and ipv6 is None:
             raise NoAddressError("the client and this server have no address family in common")
         return InnerAddresses(ipv4, ipv6)
@@ -198,12 +202,15 @@ class AddressPools:
         The ``static`` addresses of its user may be of any pool, others have to be of those that ``network`` names.
         """
         own = frozenset(static)
-        self._reclaim(user, addresses.ipv4, network.ipv4_pool, own)
         try:
-            self._reclaim(user, addresses.ipv6, network.ipv6_pool, own)
-        except NoAddressError:
-            self.give_back(InnerAddresses(addresses.ipv4, None))
-            raise
+            self._reclaim(user, addresses.ipv4, network.ipv4_pool, own)
+            try:
+                self._reclaim(user, addresses.ipv6, network.ipv6_pool, own)
+            except NoAddressError:
+                self.give_back(InnerAddresses(addresses.ipv4, None))
+                raise
+        finally:
+            self._close_unused(network)
 
     def _reclaim(
         self, user: str, address: Address | None, network: Network | None, own: frozenset[Address | None]
@@ -226,8 +233,31 @@ class AddressPools:
             pool = self.holder_of(address)
             if pool is not None:
                 pool.give_back(address)
+                self._close_if_unused(pool.network)
             elif self._outside is not None:
                 self._outside.release(address)
+
+    def _open(self, network: Network) -> AddressPool[Any]:
+        """Raises ``NoAddressError``."""
+        if self._outside is None or not self._may_open:
+            raise NoAddressError(f"this server has no pool {network}")
+        self._outside.open_pool(network, self._by_network)
+        self._opened.add(network)
+        pool = self._by_network[network] = AddressPool(network)
+        return pool
+
+    def _close_unused(self, settings: NetworkSettings | None) -> None:
+        if settings is not None and self._opened:
+            self._close_if_unused(settings.ipv4_pool)
+            self._close_if_unused(settings.ipv6_pool)
+
+    def _close_if_unused(self, network: Network | None) -> None:
+        if not self._opened or network is None or network not in self._opened or self._by_network[network].used:
+            return
+        self._opened.remove(network)
+        del self._by_network[network]
+        if self._outside is not None:
+            self._outside.close_pool(network)
 
     def _take(self, pool: AddressPool[Any] | None, user: str, static: Address | None) -> Any:  # noqa: ANN401
         if pool is None:

@@ -76,9 +76,14 @@ def _read_rate(key: str) -> Read:
 
 
 NETWORK_KEYS: tuple[Row, ...] = (
-    mapped("ipv4-network", "vpn.network.ipv4_pool", assembled, "The first host address is the server's, as in ocserv."),
+    mapped(
+        "ipv4-network",
+        "vpn.network.ipv4_pool",
+        assembled,
+        "The first host address is the server's, as in ocserv. In files of users and groups: a pool of its own.",
+    ),
     mapped("ipv4-netmask", "vpn.network.ipv4_pool", assembled),
-    mapped("ipv6-network", "vpn.network.ipv6_pool", assembled),
+    mapped("ipv6-network", "vpn.network.ipv6_pool", assembled, "In files of users and groups: a pool of its own."),
     mapped("ipv6-prefix", "vpn.network.ipv6_pool", assembled),
     refused("ipv6-subnet-prefix", "Other than 128 is refused: a client has one IPv6 address.", _read_subnet),
     ignored("predictable-ips", "A user's address is kept in any case, as far as it is free."),

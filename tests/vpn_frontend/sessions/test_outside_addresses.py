@@ -9,9 +9,10 @@ import pytest
 
 from vpn_frontend.gateway.interface import Counters, GatewayError
 from vpn_frontend.ports import CloseReason, UserRecord
-from vpn_frontend.sessions.address_pool import AddressPools, NoAddressError
+from vpn_frontend.sessions.address_pool import AddressPools, InnerAddresses, NoAddressError
 from vpn_frontend.sessions.admission import RefusedError
 from vpn_frontend.sessions.outside_addresses import OutsideAddresses
+from vpn_frontend.settings import NetworkSettings
 from vpn_frontend.testing import MemoryGateway
 
 FIXED, FIXED6 = ip_address("10.91.0.7"), ip_address("fd91::7")
@@ -135,3 +136,84 @@ def test_a_full_gateway_gives_it_back(make_lab):
     with pytest.raises(RefusedError, match="another tunnel"):
         enter(lab, "alice", ipv4=FIXED)
     assert len(lab.table._pools._outside) == 0
+
+
+OWN, OWN6 = ip_network("10.9.0.0/16"), ip_network("fd09::/64")
+
+
+def with_pools(lab, user, ipv4=OWN, ipv6=OWN6, **settings):
+    """A login whose file has ``ipv4-network`` and ``ipv6-network``."""
+    settings["overrides"] = {"network": {"ipv4_pool": ipv4, "ipv6_pool": ipv6}}
+    return lab.tunnel(lab.log_in(user, **settings), user=user, **settings)
+
+
+def test_a_pool_of_a_user_s_file_is_routed_while_a_session_has_an_address_of_it(lab):
+    _, first = with_pools(lab, "alice")
+    assert (first.ipv4, first.ipv6) == (OWN[2], OWN6[2])
+    assert lab.routes.present == {OWN, OWN6}
+    _, second = with_pools(lab, "bob")
+    assert (second.ipv4, second.ipv6) == (OWN[3], OWN6[3]), "users with the same network share it"
+    end(lab)
+    assert lab.routes.present == {OWN, OWN6}
+    end(lab)
+    assert lab.routes.present == set()
+    assert len(lab.table._pools._outside) == 0
+
+
+@pytest.mark.parametrize(
+    ("pool", "words"),
+    [
+        ("203.0.113.0/24", "not inside vpn.addresses_within"), ("127.0.1.0/24", "not for clients"),
+        ("192.168.0.0/16", "overlaps with the pool 192.168.99.0/29"), ("192.168.99.4/30", "overlaps with the pool"),
+        ("10.91.0.0/16", "a fixed address of a user is in the pool"),
+    ],
+)  # fmt: skip
+def test_a_pool_that_clients_cannot_have_is_refused_and_nothing_is_held(lab, pool, words):
+    enter(lab, "carol", ipv4=FIXED)
+    held = set(lab.routes.present)
+    with pytest.raises(RefusedError, match=words) as refused:
+        with_pools(lab, "alice", ip_network(pool))
+    assert refused.value.reason == "no_address"
+    assert lab.routes.present == held
+    with_pools(lab, "bob")
+
+
+def test_a_full_pool_of_a_user_s_file_stays_with_its_session(lab):
+    small = ip_network("10.9.0.0/30")
+    with_pools(lab, "alice", small)
+    with pytest.raises(RefusedError, match="no free address is left"):
+        with_pools(lab, "bob", small)
+    assert lab.routes.present == {small, OWN6}
+
+
+def test_no_network_behind_a_client_overlaps_with_a_pool_of_another_user_s_file(lab):
+    with_pools(lab, "alice")
+    with pytest.raises(RefusedError, match="another client's address is in"):
+        enter(lab, "bob", iroutes=["10.9.5.0/24"])
+
+
+def test_a_fixed_address_may_be_in_the_pool_of_the_user_s_file(lab):
+    _, grant = with_pools(lab, "alice")
+    assert grant.ipv4 == OWN[2]
+    with pytest.raises(RefusedError, match=r"10\.9\.0\.2 is in use"):
+        enter(lab, "bob", ipv4=OWN[2])
+    _, fixed = enter(lab, "carol", ipv4=OWN[9])
+    assert fixed.ipv4 == OWN[9]
+    assert lab.routes.present == {OWN, OWN6}
+
+
+def test_a_session_of_before_a_restart_has_the_pool_of_its_user_s_file_again():
+    routes = RecordedRoutes()
+    pools = AddressPools(ip_network("192.168.99.0/29"), None, (), OutsideAddresses([ip_network("10.0.0.0/8")], routes))
+    network = NetworkSettings(ipv4_pool=OWN, ipv6_pool=None)
+    held = InnerAddresses(OWN[7], None)
+    pools.reclaim("alice", held, network)
+    assert routes.present == {OWN}
+    with pytest.raises(NoAddressError, match="in use"):
+        pools.reclaim("bob", held, network)
+    pools.give_back(held)
+    assert routes.present == set()
+    with pytest.raises(NoAddressError, match="gives to clients"):
+        pools.reclaim("alice", InnerAddresses(OWN[0], None), network)
+    assert routes.present == set()
+    assert pools.networks == (ip_network("192.168.99.0/29"),)
