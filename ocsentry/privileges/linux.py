@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Calls that Python has no function for: prctl, capset, seccomp and Landlock through syscall(2), and mallopt(3).
+"""Calls that Python has no function for: prctl, capset, seccomp and Landlock through syscall(2).
 
 Every function raises ``OSError`` where the kernel refuses.
 """
@@ -27,7 +27,6 @@ _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 
-M_ARENA_MAX = -8  # malloc.h
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -96,17 +95,6 @@ def has_filters() -> bool:
             return False
         raise
     return True
-
-
-def set_arena_limit() -> None:
-    """Limit malloc to eight arenas a processor, glibc's own limit, so that it does not look for the number later.
-
-    glibc opens ``/sys/devices/system/cpu/online`` when it makes its ninth arena, in whichever thread asked for memory.
-    A gateway worker may open no file: its filter would end the process. Other C libraries have no arenas.
-    """
-    mallopt = getattr(_libc, "mallopt", None)
-    if mallopt is not None:
-        mallopt(ctypes.c_int(M_ARENA_MAX), ctypes.c_int(8 * (os.cpu_count() or 1)))
 
 
 def last_capability() -> int:

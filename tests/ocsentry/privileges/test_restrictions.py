@@ -33,16 +33,22 @@ from ocsentry.privileges import filters, syscalls
 from ocsentry.privileges.drop import Restrictions, drop
 from ocsentry.privileges.filters import Role, build
 filters._CALLS[Role.MAIN] = syscalls.MAIN - {"open", "openat", "stat", "newfstatat"}  # a worker's, and new threads
-malloc, met = ctypes.CDLL(None).malloc, threading.Barrier(21)
+library, met = ctypes.CDLL(None), threading.Barrier(21)
+library.malloc.restype = ctypes.c_void_p
 def work():
-    malloc(100_000)
+    blocks = [library.malloc(100_000) for _ in range(8)]
     met.wait()
+    for block in blocks:
+        library.free(ctypes.c_void_p(block))
 program = build(Role.MAIN, "kill")
 drop(Restrictions(None, None, None))
 filters.load(program)
-for _ in range(20):
-    threading.Thread(target=work).start()
+threads = [threading.Thread(target=work) for _ in range(20)]
+for thread in threads:
+    thread.start()
 met.wait()
+for thread in threads:
+    thread.join()
 print("done")
 """
 
@@ -69,7 +75,7 @@ def test_a_filter_is_a_program_that_the_kernel_can_take(role):
 
 
 @pytest.mark.netns
-def test_a_worker_that_makes_an_arena_of_malloc_opens_no_file():
+def test_a_worker_whose_arena_of_malloc_is_made_or_shrinks_opens_no_file():
     command = [sys.executable, "-c", ARENAS]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
