@@ -12,7 +12,7 @@ import re
 import pytest
 
 from lab.namespaces import Claim, Namespace
-from tests.ocsentry.runtime.test_process import Served, serving
+from tests.ocsentry.served import Served, serving
 from tests.ocsentry.setup.support.seeded import read_archive
 
 pytestmark = pytest.mark.netns
