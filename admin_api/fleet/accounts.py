@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 
 USER, GROUP, KILL = "user", "group", "kill_user"  # kinds of changes; the key is the user's or group's
 KILL_SESSION = "kill_session"  # the key is the session's
-FIND = text("SELECT user_key FROM fleet.sessions WHERE id = :id AND NOT void AND NOT ghost")
+FIND = text(
+    "SELECT user_key FROM fleet.sessions WHERE id = :id AND NOT void AND NOT ghost"
+    " UNION SELECT user_key FROM fleet.logins WHERE id = :id AND NOT ended AND expires_at > clock_timestamp() LIMIT 1"
+)
+LOCK_LOGIN = text("SELECT user_key FROM fleet.logins WHERE id = :id FOR NO KEY UPDATE")
+END_LOGIN = text("UPDATE fleet.logins SET ended = true, document = NULL WHERE id = :id RETURNING id")
 END = text(
     "UPDATE fleet.sessions SET hard_end = least(hard_end, clock_timestamp()) WHERE id = :id AND NOT void AND NOT ghost"
-    " RETURNING user_key"
+    " RETURNING id"
 )
 CHANGED = "This account was changed by the administrator."
 
@@ -106,8 +111,12 @@ async def end_elsewhere(unit: UnitOfWork, session_id: str, words: str | None) ->
         values = {"id": pack_id(session_id)}
     except ValueError:
         return None
-    user = await unit.scalar(FIND if words is None else END, values)
+    if words is not None:  # the login first, as an admission does: one that has begun comes before this
+        await unit.scalar(LOCK_LOGIN, values)
+    user = await unit.scalar(FIND, values)
     if user is not None and words is not None:
+        await unit.scalar(END_LOGIN, values)
+        await unit.scalar(END, values)
         unit.changes.note(KILL_SESSION, session_id, text=words)
     return None if user is None else str(user)
 

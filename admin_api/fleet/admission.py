@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from admin_api.fleet.peers.messages import Kind
     from vpn_frontend.gateway.interface import Counters
     from vpn_frontend.ports import OpenRecord
-    from vpn_frontend.sessions.fleet.port import Entry
+    from vpn_frontend.sessions.fleet.port import Entry, KeptLogin
     from vpn_frontend.sessions.sealed_cookies import KeyRing
     from vpn_frontend.settings import Address, Network
 
@@ -46,15 +46,27 @@ if TYPE_CHECKING:
     FindRecord = Callable[[str], Awaitable[tuple[OpenRecord | None, Counters]]]
 
 ADMIT = (
-    "SELECT * FROM fleet.admit_v1(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::inet, %s::inet, %s::inet, %s, %s, %s, "
+    "SELECT * FROM fleet.admit_v2(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::inet, %s::inet, %s::inet, %s, %s, %s, "
     "make_interval(secs => %s), %s)"
 )
-CLAIM = "SELECT * FROM fleet.claim_v1(%s, %s, %s, %s, %s::inet, make_interval(secs => %s))"
+CLAIM = "SELECT * FROM fleet.claim_v2(%s, %s, %s, %s, %s::inet, make_interval(secs => %s))"
 RELEASE = "SELECT fleet.release_v1(%s, %s, %s)"
 RELEASE_SEVERAL = (
     "SELECT count(fleet.release_v1(x.node, x.id, x.generation))"
     " FROM unnest(%s::int[], %s::bytea[], %s::int[]) AS x (node, id, generation)"
 )
+END = "SELECT fleet.end_v1(%s, %s, %s)"
+END_SEVERAL = (
+    "SELECT count(fleet.end_v1(x.node, x.id, x.generation))"
+    " FROM unnest(%s::int[], %s::bytea[], %s::int[]) AS x (node, id, generation)"
+)
+KEEP_LOGIN = "SELECT fleet.keep_login_v1(%s, %s, %s, %s, %s, %s, %s)"
+KEEP_SEVERAL = (
+    "SELECT count(fleet.keep_login_v1(x.node, x.id, x.who, x.digest, x.document, x.seconds, x.age))"
+    " FROM unnest(%s::int[], %s::bytea[], %s::text[], %s::bytea[], %s::text[], %s::int[], %s::double precision[])"
+    " AS x (node, id, who, digest, document, seconds, age)"
+)
+LOG_OUT = "SELECT fleet.log_out_v1(%s, %s)"
 LOSE = "SELECT fleet.lose_v1(%s, %s, %s)"
 VOID = "SELECT fleet.void_v1(%s, %s, %s, %s, %s)"
 LEND = "SELECT address FROM fleet.lend_v1(%s, %s, %s::cidr, %s, %s, %s)"
@@ -70,6 +82,8 @@ CONTEST_PATIENCE = 4.0  # seconds: a beat until the nodes know, two for their cl
 LET_GO_PATIENCE = 2.0  # seconds that a client waits for its former node
 LET_GO_PAUSE = 0.05  # seconds between two looks, at first
 MAX_PAUSE = 0.3
+LOGIN_PAUSES = (0.05, 0.1, 0.2)  # seconds between looks for a login that its node may be about to write
+MOST_KEPT = 8192  # logins and other errands that wait: with more of them a login opens its tunnel at its node alone
 MOST_TOLD = 256  # messages to other nodes on their way
 FIRST_CLIENT = 2  # distance of a pool's first address for clients from its network's
 
@@ -210,8 +224,15 @@ class FleetAdmission:
         me = self._identity()
         values = (me.node, me.epoch, pack_id(session), digest, str(source), self._dead_after)
         (row,) = await self._ask(CLAIM, values)
+        for pause in LOGIN_PAUSES:
+            if row[0] != "unknown":
+                break
+            await asyncio.sleep(pause)
+            (row,) = await self._ask(CLAIM, values)
         if row[0] == "fenced":
             raise FleetSilentError("this node has to join the fleet again")
+        if row[0] == "login":
+            return Claim(ClaimStatus.LOGIN, row[1], row[5], login=row[9])
         if row[0] != "ok":
             return Claim(ClaimStatus(row[0]))
         if row[6] != me.node:  # also a node that drains, and has lost it: its counters may be on their way
@@ -257,6 +278,30 @@ class FleetAdmission:
         if self._lease.identity is not None:
             values = (self._lease.identity.node, pack_id(session), generation)
             self._errands.add(RELEASE, values, user=user, together=RELEASE_SEVERAL)
+
+    def keep_login(self, login: KeptLogin) -> None:
+        """As ``Fleet.keep_login``."""
+        if self._lease.identity is not None and len(self._errands) < MOST_KEPT:
+            values = (
+                self._lease.identity.node,
+                pack_id(login.session),
+                login.user,
+                login.digest,
+                login.document,
+                login.cookie_timeout,
+            )
+            self._errands.add(KEEP_LOGIN, values, together=KEEP_SEVERAL, since=lease_clock())
+
+    def end(self, session: str, generation: int, user: str = "") -> None:
+        """As ``Fleet.end``."""
+        if self._lease.identity is not None:
+            values = (self._lease.identity.node, pack_id(session), generation)
+            self._errands.add(END, values, user=user, together=END_SEVERAL)
+
+    def log_out(self, session: str, digest: bytes) -> None:
+        """As ``Fleet.log_out``."""
+        if self._lease.identity is not None:
+            self._errands.add(LOG_OUT, (pack_id(session), digest))
 
     def lose(self, session: str, generation: int) -> None:
         """As ``Fleet.lose``."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node owes the fleet's database: ends of sessions and admissions taken back, repeated until it has answered.
+"""What a node owes the fleet's database: logins, ends, admissions taken back, repeated until it has answered.
 
 Each is safe to repeat. They are kept in memory alone: after a crash the database finds them by the node's next epoch.
 One is sent after another, so that their order is kept. Ends of sessions that follow each other are sent as one: each
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from admin_api.fleet.lease import lease_clock
 from vpn_frontend.sessions.fleet.port import FleetSilentError
 
 if TYPE_CHECKING:
@@ -32,12 +33,19 @@ TOGETHER = 200  # errands in one call: some 50 ms of the database
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """``together``: a statement that does several of its kind and takes a list of each value; empty: there is none."""
+    """``together``: a statement that does several of its kind and takes a list of each value; empty: there is none.
+
+    ``since``: by ``lease_clock``; the seconds since then are one value more, the last. ``None``: there is none.
+    """
 
     statement: str
     values: tuple[Any, ...]
     user: str
     together: str
+    since: float | None = None
+
+    def values_at(self, now: float) -> tuple[Any, ...]:
+        return self.values if self.since is None else (*self.values, max(0.0, now - self.since))
 
 
 class Errands:
@@ -60,8 +68,15 @@ class Errands:
         """No session may be admitted: its end could not be told."""
         return len(self._waiting) >= MAX_WAITING
 
-    def add(self, statement: str, values: tuple[Any, ...], user: str = "", together: str = "") -> None:
-        self._waiting.append(Errand(statement, values, user, together))
+    def add(
+        self,
+        statement: str,
+        values: tuple[Any, ...],
+        user: str = "",
+        together: str = "",
+        since: float | None = None,
+    ) -> None:
+        self._waiting.append(Errand(statement, values, user, together, since))
         if user:
             self._owed[user] = self._owed.get(user, 0) + 1
         self._some.set()
@@ -115,10 +130,12 @@ class Errands:
         return list(takewhile(lambda errand: errand.together == first.together, islice(self._waiting, most)))
 
     async def _send(self, sent: list[Errand]) -> None:
+        now = lease_clock()
         if len(sent) == 1:
-            await self._calls.call(sent[0].statement, sent[0].values)
+            await self._calls.call(sent[0].statement, sent[0].values_at(now))
         else:
-            await self._calls.call(sent[0].together, [*map(list, zip(*(one.values for one in sent), strict=True))])
+            columns = zip(*(one.values_at(now) for one in sent), strict=True)
+            await self._calls.call(sent[0].together, [*map(list, columns)])
 
     def _forget(self, user: str) -> None:
         if user:

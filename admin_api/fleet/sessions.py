@@ -38,6 +38,8 @@ DONE_ONE = (
     " WHERE node = %s AND session = %s AND generation = %s AND kind = %s AND done_at IS NULL"
 )
 SWEEP = "SELECT * FROM fleet.sweep_sessions_v1(make_interval(secs => %s))"
+SWEEP_LOGINS = "SELECT fleet.sweep_logins_v1(%s)"
+MOST_SWEPT = 20_000  # logins in one call: some 100 ms of the database
 SHORT = "SELECT pool FROM fleet.short_pools_v1(%s)"
 MOST_ORDERS = 200  # at once
 CLOSE_WAIT = 1.5  # seconds for sessions to close: the node that waits for them goes on after 2
@@ -204,6 +206,7 @@ class FleetSessions:
             try:
                 ended = await self.calls.call(SWEEP, (self._membership.settings.dead_after,))
                 await end_records(self._store, [unpack_id(row[0]) for row in ended])
+                await self.calls.call(SWEEP_LOGINS, (MOST_SWEPT,))
                 await end_unheard_records(self.calls, self._membership.settings.dead_after)
                 short = {row[0] for row in await self.calls.call(SHORT, (2 * SWEEP_INTERVAL,))}
                 if short and self._entrance is not None:

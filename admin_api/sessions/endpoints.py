@@ -130,6 +130,7 @@ async def delete_sessions(
     cut = services.sessions.kill_user(user, _text(reason))
     async with services.store.write() as unit:
         unit.changes.note("kill_user", user, text=_text(reason))
+        await unit.changes.revoke(user)
         await unit.audit.add(caller.name, "sessions_killed", user, sessions=cut, **_facts(reason))
     return DryRunReport(sessions_cut=cut)
 

@@ -22,6 +22,10 @@ PUBLISH = text(
 )
 LOCK = text("SELECT extract(epoch FROM clock_timestamp()) FROM fleet.head FOR UPDATE")
 NOW = text("SELECT extract(epoch FROM clock_timestamp())")
+REVOKE = text(
+    "INSERT INTO fleet.users AS u (key, not_before) VALUES (:user, clock_timestamp())"
+    " ON CONFLICT (key) DO UPDATE SET not_before = clock_timestamp()"
+)
 MAX_AT_ONCE = 1000  # changes of one statement
 
 
@@ -46,6 +50,11 @@ class ChangeLog:
     def note(self, kind: str, key: str, **body: Any) -> None:  # noqa: ANN401 - JSON
         if self._node:
             self._noted.append(NotedChange(kind, key, body))
+
+    async def revoke(self, user: str) -> None:
+        """Logins of the user before now open no tunnel at any node, also those of nodes that cannot be told."""
+        if self._node:
+            await self._session.execute(REVOKE, {"user": user})
 
     def tells_of(self, kind: str) -> bool:
         """Whether a change of this kind was noted."""

@@ -6,25 +6,10 @@ host 1, host 2 ── gateway 10.77.0.1, `ocsentry serve`
 
 from __future__ import annotations
 
-from lab.clients.openconnect import OpenConnect
-from lab.network import SERVER_IPV4
-from lab.server import INNER_IPV4, PASSWORD
+from lab.clients.cookies import connect, log_in
+from lab.server import INNER_IPV4
 
 REKEY = 3  # seconds
-
-
-def log_in(server, host):
-    """The cookie of a login without a tunnel."""
-    command = ("--non-inter", "--passwd-on-stdin", "--user=alice", f"--servercert={server.pin}", "--authenticate")
-    printed = host.namespace.run("openconnect", *command, f"https://{SERVER_IPV4}/", stdin=PASSWORD + "\n")
-    return next(line.split("'")[1] for line in printed.splitlines() if line.startswith("COOKIE="))
-
-
-def connect(server, host, cookie):
-    # Its first line is the password, which it reads and does not need.
-    client = OpenConnect(host, "--cookie-on-stdin", pin=server.pin, user="alice", password=f"\n{cookie}")
-    server.network.programs.append(client)
-    return client
 
 
 def test_the_second_client_with_a_cookie_takes_over_once_and_may_come_back_after_its_goodbye(lab):

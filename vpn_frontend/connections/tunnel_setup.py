@@ -18,6 +18,7 @@ from vpn_frontend.ports import VpnEvent
 from vpn_frontend.protocol.connect_response import render_connect_headers
 from vpn_frontend.protocol.dtls_negotiation import render_dtls_headers
 from vpn_frontend.sessions.admission import CookieError, RefusedError
+from vpn_frontend.sessions.fleet.entrance import MOVED
 from vpn_frontend.sessions.liveness_probe import PROBE_TIMEOUT, ProbePendingError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class TunnelSetup:
         self._connection = connection
         self._connect = connect
         self._session: Session | None = None
+        self._claimed = False
 
     def start(self) -> None:
         now, sessions = self._services.clock(), self._services.sessions
@@ -101,13 +103,19 @@ class TunnelSetup:
             self._refuse(refusal)
 
     async def _claim(self, entrance: FleetEntrance) -> None:
-        """The cookie may be of a session that another node of the fleet has."""
-        services, host = self._services, self._connection.host
+        """The cookie may be of a session that another node of the fleet has, or of a login that it has taken."""
+        services, host, cookie = self._services, self._connection.host, self._connect.cookie
+        self._claimed = True
         try:
-            claim, saved = await entrance.claim(self._connect.cookie, self._connection.peer, host.name)
-            found = await entrance.find_user(saved)
-            restorer = services.sessions.restorer
-            self._session = session = entrance.restore(claim, saved, found, restorer, services.clock())
+            found = await entrance.claim(cookie, self._connection.peer, host.name, services.clock())
+            if isinstance(found, tuple):
+                claim, saved = found
+                present = await entrance.find_user(saved)
+                restorer = services.sessions.restorer
+                session = entrance.restore(claim, saved, present, restorer, services.clock())
+            else:
+                session = found
+            self._session = session
             user = await host.authenticator.find(session.user)
             self._admit(session, user)
         except (CookieError, RefusedError) as refusal:
@@ -183,7 +191,11 @@ class TunnelSetup:
                 await sessions.ask_connect_hook(admission)
             sessions.attach_tunnel(admission, grant, partial(self._respond, admission.session), services.clock())
         except (CookieError, RefusedError) as refusal:
-            self._refuse(refusal)
+            if isinstance(refusal, CookieError) and refusal.reason == MOVED and not self._claimed:
+                entrance.let_go(admission.session)  # its client was at another node meanwhile
+                await self._claim(entrance)
+            else:
+                self._refuse(refusal)
 
     def _end_opening(self, admission: Admission, *, cancelled: bool) -> None:
         """Not in the coroutine: a task cancelled before its first step runs none of its code."""

@@ -83,6 +83,12 @@ class SessionCloser:
         silent = reason is CloseReason.USER_DISCONNECT or session.moved  # the client has left already
         self._close_in_gateway(session, b"" if silent else disconnect_frame(text or close_text(reason)))
 
+    def make_room(self, user: str, now: float) -> None:
+        """End the login that one more of ``user`` evicts, if there are as many as may wait. Raises ``RefusedError``."""
+        evicted = self._pending.find_evicted(user)
+        if evicted is not None:
+            self.close_session(evicted, CloseReason.REPLACED, now)
+
     def retry_close(self, session: Session) -> None:
         """Repeat the command to the gateway if it had no memory for it. The addresses are held until it answers."""
         if session.unsent_close is not None:

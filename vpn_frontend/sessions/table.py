@@ -25,6 +25,7 @@ from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.eviction import AdmissionControl
 from vpn_frontend.sessions.fleet.entrance import FleetEntrance
 from vpn_frontend.sessions.fleet.lent_pool import pool_type
+from vpn_frontend.sessions.fleet.logins import FleetLogins
 from vpn_frontend.sessions.fleet.port import ID_SIZE as FLEET_ID_SIZE
 from vpn_frontend.sessions.gateway_reports import GatewayReports
 from vpn_frontend.sessions.index import SessionIndex
@@ -135,6 +136,8 @@ class SessionTable:
         self.entrance: FleetEntrance | None = None
         if fleet is not None:
             self.entrance = FleetEntrance(fleet, self._index, self._closer, self._pools, engine, gateway)
+            parts = self._index, self._closer, self._pending, self._resolver, self._numbers, wall_clock
+            self.entrance.logins = FleetLogins(fleet, *parts)
         self._admission_control = AdmissionControl(engine, gateway, self._index, self._closer)
         self.changes = SettingsChanges(
             index=self._index,
@@ -178,9 +181,7 @@ class SessionTable:
 
     def log_in(self, login: Login, now: float) -> str:
         """Returns the cookie of a new session. Raises ``RefusedError`` when too many logins wait for CONNECT."""
-        evicted = self._pending.find_evicted(login.user.name)
-        if evicted is not None:
-            self._closer.close_session(evicted, CloseReason.REPLACED, now)
+        self._closer.make_room(login.user.name, now)
         remote = login.remote
         settings = self._resolver.resolve(login.user, login.groups, remote, login.host)
         at = self._wall_clock()
@@ -205,11 +206,15 @@ class SessionTable:
         )
         cookie = self._index.add_session(session)
         self._pending.add_login(session)
+        if self.entrance is not None:
+            self.entrance.logins.keep(session)
         return cookie
 
     def log_out(self, cookie: str, now: float, host: str = "") -> None:
         session = self._index.find_by_cookie(cookie)
         self._disconnects.forget_session(cookie, host)
+        if self.entrance is not None and (session is None or session.phase is Phase.WAITING):
+            self.entrance.log_out(cookie, host)
         if session is not None and session.host == host:
             self._closer.close_session(session, CloseReason.LOGOUT, now)
 
@@ -235,6 +240,8 @@ class SessionTable:
 
     def knows_cookie(self, cookie: str) -> bool:
         """True if a CONNECT with it may be answered by a tunnel."""
+        if self.entrance is not None and self.entrance.reads(cookie):
+            return True
         session = self._index.find_by_cookie(cookie)
         return (session is not None and session.phase < Phase.CLOSING) or self._disconnects.has_session(cookie)
 

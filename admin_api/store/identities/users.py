@@ -152,6 +152,8 @@ class UserRepository:
         self.changed = True
         self._changes.note("user", user.key, name=user.name, groups_before=list(groups_before), ends=ends)
         await self._session.flush()
+        if ends:
+            await self._changes.revoke(user.name)
 
     @staticmethod
     def _assign(user: User, attributes: UserAttributes) -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.address_pool import AddressPools
     from vpn_frontend.sessions.admission import Admission
     from vpn_frontend.sessions.closing import SessionCloser
+    from vpn_frontend.sessions.fleet.logins import FleetLogins
     from vpn_frontend.sessions.fleet.port import Claim, Fleet
     from vpn_frontend.sessions.index import SessionIndex
     from vpn_frontend.sessions.persistence.restorer import SessionRestorer
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 BUSY = "The servers cannot agree on this session now. Please try again."
 DRAINING = "This server is about to stop. Please connect again."
+MOVED = f"session_{AdmitStatus.MOVED}"  # of a ``CookieError``: another node has opened the session of this login
+KEEPS_LOGIN = (CloseReason.CONNECTION_LOST, CloseReason.SHUTDOWN)  # without a tunnel: its time is over, or a node's
 FULL = "Too many sessions of this user are open. Close one and try again."
 
 
@@ -56,9 +59,10 @@ class FleetEntrance:
     """Works on the same parts as the session table.
 
     ``find_user`` is set before the first client comes: the present record of a session's user, or why it ends.
-    ``wait_until`` too: it waits for a condition on sessions, for some seconds.
+    ``wait_until`` too: it waits for a condition on sessions, for some seconds. ``logins`` are those without a tunnel.
     """
 
+    logins: FleetLogins
     find_user: Callable[[Resumption], Awaitable[UserRecord | CloseReason]]
     wait_until: Callable[[Callable[[], bool], float], Awaitable[None]]
 
@@ -117,10 +121,11 @@ class FleetEntrance:
         if session.phase is Phase.WAITING and session.addresses is None:
             self._release(session)
 
-    async def claim(self, cookie: str, peer: Peer, host: str) -> tuple[Claim, Resumption]:
+    async def claim(self, cookie: str, peer: Peer, host: str, now: float) -> tuple[Claim, Resumption] | Session:
         """Take over the session of a cookie that this node does not know.
 
-        Raises ``CookieError`` or ``RefusedError``. The caller passes the result to ``restore``.
+        Raises ``CookieError`` or ``RefusedError``. The caller passes a pair to ``restore``. A session is that of a
+        login that no node has opened, and waits for its admission.
         """
         login, digest = self._fleet.keys.open(cookie), digest_of(cookie)
         if login is None or digest is None:
@@ -134,6 +139,8 @@ class FleetEntrance:
         except FleetSilentError as error:
             # Not a refusal of the cookie: its client would give up for good.
             raise RefusedError(BUSY, "fleet_silent") from error
+        if claim.status is ClaimStatus.LOGIN:
+            return self.logins.adopt(login, digest, claim, now)
         if claim.status is not ClaimStatus.OK:
             raise CookieError(f"session_{claim.status.value}")
         try:
@@ -159,11 +166,21 @@ class FleetEntrance:
         restorer.restore(saved, user, claim.counters, lost_at=now, now=now, accounted=accounted)
         session = self._index.find_by_id(saved.id)
         if session is None:
-            self._fleet.release(saved.id, claim.generation, saved.user.name)
+            self._fleet.end(saved.id, claim.generation, saved.user.name)
             self._hand_back_surplus()
             raise CookieError
         session.generation = session.attempts = claim.generation
         return session
+
+    def reads(self, cookie: str) -> bool:
+        """True if some node has sealed the cookie: its session may be on any of them."""
+        return self._fleet.keys.open(cookie) is not None
+
+    def log_out(self, cookie: str, host: str) -> None:
+        """The client of a cookie has logged out here: end its session or its login, whichever node has it."""
+        login, digest = self._fleet.keys.open(cookie), digest_of(cookie)
+        if login is not None and digest is not None and login.host == host:
+            self._fleet.log_out(unpack_id(login.session), digest)
 
     def let_go(self, session: Session) -> None:
         """Another node has it: close it here without a word to its client, and without an end in the journal."""
@@ -233,7 +250,7 @@ class FleetEntrance:
     def finish(self, session: Session) -> None:
         """It has closed: tell the fleet, and give back what it held."""
         if not session.moved:
-            self._release(session)
+            self._end(session)
         addresses = session.addresses
         if addresses is not None:
             if session.moved:
@@ -378,6 +395,13 @@ class FleetEntrance:
     def _release(self, session: Session) -> None:
         if session.generation:
             self._fleet.release(session.id, session.generation, session.user.name)
+            session.generation = 0
+
+    def _end(self, session: Session) -> None:
+        if session.peer is None and session.close_reason in KEEPS_LOGIN:
+            self._release(session)
+        else:
+            self._fleet.end(session.id, session.generation, session.user.name)
             session.generation = 0
 
     def _give_back(self, addresses: InnerAddresses) -> None:

@@ -50,12 +50,15 @@ class AdmitStatus(StrEnum):
     ADDRESS = "address"  # another session has the address
     REVOKED = "revoked"  # the login is older than what ended the user's sessions
     MOVED = "moved"  # another node has the session
+    ENDED = "ended"  # it has ended at another node
 
 
 class ClaimStatus(StrEnum):
     OK = "ok"
+    LOGIN = "login"  # no node has opened it: this one may have it admitted
     UNKNOWN = "unknown"  # no such session, or another cookie
     OVER = "over"
+    ENDED = "ended"
     REPLACED = "replaced"  # another session has its place
     REVOKED = "revoked"
 
@@ -79,6 +82,17 @@ class Entry:
     cookie_timeout: int
 
 
+@dataclass(slots=True)  # not frozen: made for each login
+class KeptLogin:
+    """A login that other nodes may claim."""
+
+    session: str
+    user: str
+    digest: bytes  # of its cookie
+    document: str  # for the node that claims it
+    cookie_timeout: int  # seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """A session on one of the nodes."""
@@ -98,13 +112,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A session that is this node's from now on, if ``status`` is ``OK``."""
+    """A session that is this node's from now on, if ``status`` is ``OK``. With ``LOGIN`` it is no node's."""
 
     status: ClaimStatus
     generation: int = 0
     age: float = 0.0
     record: OpenRecord | None = None  # None: the journal has not heard of it
     counters: Counters = NO_COUNTERS  # the journal's
+    login: str = ""  # with ``LOGIN``: what ``keep_login`` was given
 
 
 class Standing(StrEnum):
@@ -151,6 +166,15 @@ class Fleet(Protocol):
 
     def release(self, session: str, generation: int, user: str) -> None:
         """The session has ended and its addresses are unused. Repeated until the fleet has heard it. Never waits."""
+
+    def keep_login(self, login: KeptLogin) -> None:
+        """Let other nodes claim a login that has no tunnel yet. Never waits."""
+
+    def end(self, session: str, generation: int, user: str) -> None:
+        """As ``release``, and no node lets its cookie in again. Generation 0: the fleet has not admitted it."""
+
+    def log_out(self, session: str, digest: bytes) -> None:
+        """The client of a cookie has logged out here, whichever node has its session. Never waits."""
 
     def lose(self, session: str, generation: int) -> None:
         """This node has let go of the session, and no other has claimed it yet. Repeated as ``release``."""

@@ -43,10 +43,15 @@ class FormerSession:
     strap_keys: tuple[bytes, ...]
     until: float  # monotonic
 
-    def revive(self, settings: EffectiveSettings, number: int, now: float, at: datetime) -> Session:
-        """A new session for the client that has come back. ``settings`` are the present ones of its user."""
+    def revive(
+        self, settings: EffectiveSettings, number: int, now: float, at: datetime, session_id: str = ""
+    ) -> Session:
+        """A new session for the client that has come back. ``settings`` are the present ones of its user.
+
+        ``session_id`` empty: one of its own.
+        """
         return Session(
-            id=secrets.token_hex(8),
+            id=session_id or secrets.token_hex(8),
             number=number,
             user=self.user,
             groups=self.groups,

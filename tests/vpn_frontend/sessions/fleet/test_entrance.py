@@ -13,75 +13,11 @@ from vpn_frontend.ports import OpenRecord, UserRecord
 from vpn_frontend.sessions.admission import CookieError, RefusedError
 from vpn_frontend.sessions.fleet.lent_pool import LentPool
 from vpn_frontend.sessions.fleet.port import AdmitStatus, Answer, Claim, ClaimStatus, FleetSilentError, Holder, Standing
-from vpn_frontend.sessions.sealed_cookies import KeyRing
 from vpn_frontend.sessions.session import Phase
 from vpn_frontend.testing.memory_ports import row_of
 
 pytestmark = pytest.mark.asyncio
 COUNTERS = Counters(rx_packets=3, rx_bytes=300, tx_packets=4, tx_bytes=400)
-
-
-class ScriptedFleet:
-    """Lends all it is asked for, and answers admissions and claims as told. What it heard is in its lists."""
-
-    def __init__(self):
-        self.keys = KeyRing({1: bytes(32)}, 1)
-        self.cut_off, self.alone_is_allowed, self.draining, self.routed = False, True, False, False
-        self.lost = []
-        self.admitted, self.released, self.given_back, self.contested = [], [], [], []
-        self.answers = []  # of the next admissions; OK after them
-        self.claim_answer = Claim(ClaimStatus.UNKNOWN)
-        self.standings, self.own, self.lent_now = {}, {}, {}
-        self.free = {}
-
-    async def admit(self, entry):
-        self.admitted.append(entry)
-        answer = self.answers.pop(0) if self.answers else Answer(AdmitStatus.OK)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    async def contest(self, holders):
-        self.contested += holders
-
-    async def claim(self, session, digest, source):
-        if isinstance(self.claim_answer, BaseException):
-            raise self.claim_answer
-        return self.claim_answer
-
-    def release(self, session, generation, user):
-        self.released.append((session, generation))
-
-    def lose(self, session, generation):
-        self.lost.append((session, generation))
-
-    async def lend(self, pool, count, address=None):
-        if address is not None:
-            return [address]
-        free = self.free.setdefault(pool, iter([pool[number] for number in range(2, 6)]))
-        return [one for one, _ in zip(free, range(count), strict=False)]
-
-    async def lent(self, pool):
-        return self.lent_now.get(pool, [])
-
-    def give_back(self, pool, addresses):
-        self.given_back += addresses
-
-    async def own_sessions(self):
-        return self.own
-
-    async def reassert(self, held):
-        return {session: self.standings.get(session, Standing.OK) for session in held}
-
-
-@pytest.fixture
-def fleet():
-    return ScriptedFleet()
-
-
-@pytest.fixture
-def node(make_lab, fleet):
-    return make_lab(fleet=fleet)
 
 
 async def enter(lab, cookie, **how):
@@ -201,16 +137,16 @@ async def test_another_node_goes_on_with_address_and_counters(node, fleet, make_
     other.now += 5000.0  # another machine's clock
     peer = other.peer()
     with pytest.raises(CookieError):
-        await other.table.entrance.claim(cookie, peer, "")
+        await other.table.entrance.claim(cookie, peer, "", other.now)
     fleet.claim_answer = FleetSilentError("cut off")
     with pytest.raises(RefusedError):  # not a refusal of the cookie: that would end its client
-        await other.table.entrance.claim(cookie, peer, "")
+        await other.table.entrance.claim(cookie, peer, "", other.now)
     with pytest.raises(CookieError):
-        await other.table.entrance.claim(cookie, peer, "another host")
+        await other.table.entrance.claim(cookie, peer, "another host", other.now)
     with pytest.raises(CookieError):
-        await other.table.entrance.claim("A" * 140, peer, "")
+        await other.table.entrance.claim("A" * 140, peer, "", other.now)
     fleet.claim_answer = Claim(ClaimStatus.OK, 2, 60.0, record, COUNTERS)
-    claim, saved = await other.table.entrance.claim(cookie, peer, "")
+    claim, saved = await other.table.entrance.claim(cookie, peer, "", other.now)
     taken = other.table.entrance.restore(claim, saved, UserRecord("alice", ""), other.table.restorer, other.now)
     assert (taken.addresses, taken.counters, taken.generation) == (session.addresses, COUNTERS, 2)
     assert taken.login_at == other.now - 60.0
@@ -238,7 +174,7 @@ async def test_a_claimed_session_that_may_not_live_is_released(node, fleet, make
     other = make_lab({"wolfsentry": {"version": "1.6.3", "rules": [
         {"id": "no", "type": "blacklist", "remote_addr": "192.0.2.0/24"}]}}, fleet=fleet)  # fmt: skip
     fleet.claim_answer = Claim(ClaimStatus.OK, 2, 60.0, record, COUNTERS)
-    claim, saved = await other.table.entrance.claim(cookie, other.peer(), "")
+    claim, saved = await other.table.entrance.claim(cookie, other.peer(), "", other.now)
     other.recorder.open[saved.id] = None
     with pytest.raises(CookieError):
         other.table.entrance.restore(claim, saved, UserRecord("alice", ""), other.table.restorer, other.now)
@@ -352,7 +288,7 @@ async def test_a_draining_node_leaves_its_clients_to_the_others_without_a_word(n
     assert fleet.released == []
     assert node.recorder.ended == {}
     with pytest.raises(RefusedError) as refused:
-        await node.table.entrance.claim(cookies[0], node.peer(), "")
+        await node.table.entrance.claim(cookies[0], node.peer(), "", node.now)
     assert refused.value.reason == "draining"
     with pytest.raises(RefusedError):
         await enter(node, node.log_in("carol"), user="carol")
