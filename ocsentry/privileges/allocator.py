@@ -13,13 +13,15 @@ import threading
 import time
 from pathlib import Path
 
+from ocsentry.privileges.errors import PrivilegeError
+
 M_ARENA_MAX = -8  # malloc.h
 BLOCK = 100_000  # bytes: below the threshold of mmap, of 128 KiB
 BLOCKS = 8  # together far above the threshold of trimming, of 128 KiB
 
 
 def settle() -> None:
-    """Call it while the process has one thread; it has one again at the end."""
+    """Call it while the process has one thread; it has one again at the end. Raises ``PrivilegeError``."""
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):
         return
@@ -27,7 +29,10 @@ def settle() -> None:
     libc.mallopt(ctypes.c_int(M_ARENA_MAX), ctypes.c_int(8 * (os.cpu_count() or 1)))
     # When it first makes an arena smaller, it opens /proc/sys/vm/overcommit_memory. The first thread's is another kind.
     thread = threading.Thread(target=_shrink_an_arena, args=(libc,))
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise PrivilegeError(f"the system gives the server no thread: {error}") from error
     thread.join()
     while Path(f"/proc/self/task/{thread.native_id}").exists():  # it has ended for Python a moment before
         time.sleep(0)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocsentry.privileges import allocator, capabilities, filters, landlock, linux
+from ocsentry.privileges import capabilities, filters, landlock, linux
 from ocsentry.privileges.errors import PrivilegeError
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ class Dropped:
 def drop(wanted: Restrictions) -> Dropped:
     """Apply ``wanted`` to this process. Raises ``PrivilegeError``; the process must end then."""
     _require_one_thread()
-    allocator.settle()
     status = os.open(STATUS, os.O_RDONLY | os.O_CLOEXEC)  # before files are out of reach
     try:
         return _drop(wanted, status)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from admin_api.connections.bound_socket import bind_endpoint
 from ocsentry.configuration.key_file import KeyFileError, make_key
-from ocsentry.privileges import filters
+from ocsentry.privileges import allocator, filters
 from ocsentry.privileges.access import access_problems
 from ocsentry.privileges.drop import Dropped, Restrictions, drop
 from ocsentry.privileges.errors import PrivilegeError
@@ -115,6 +115,7 @@ def open_and_drop(
         reach = reach_of_server(config, lists) if process.landlock else None
         if before_drop is not None:
             before_drop()
+        allocator.settle()
         dropped = drop(Restrictions(identity, programs[Role.MAIN], reach))
         _check_access(config)
     except BaseException:

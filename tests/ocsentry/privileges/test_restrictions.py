@@ -29,7 +29,7 @@ print(drop(Restrictions(None, program, Reach((Path("/proc/self"),), ()))))
 
 ARENAS = """
 import ctypes, threading
-from ocsentry.privileges import filters, syscalls
+from ocsentry.privileges import allocator, filters, syscalls
 from ocsentry.privileges.drop import Restrictions, drop
 from ocsentry.privileges.filters import Role, build
 filters._CALLS[Role.MAIN] = syscalls.MAIN - {"open", "openat", "stat", "newfstatat"}  # a worker's, and new threads
@@ -41,6 +41,7 @@ def work():
     for block in blocks:
         library.free(ctypes.c_void_p(block))
 program = build(Role.MAIN, "kill")
+allocator.settle()
 drop(Restrictions(None, None, None))
 filters.load(program)
 threads = [threading.Thread(target=work) for _ in range(20)]
