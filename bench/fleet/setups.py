@@ -149,7 +149,7 @@ def _serve(
         store = {} if database is None else {"store": {"url": database.url}}
         server = Server(network, folder / "server", template, settings={**SETTINGS, **store}, builtin_limits=False)
         return [server], [network.add_host()]
-    fleet = FleetLab(network, claim, template, folder, database.url)
+    fleet = FleetLab(network, claim, template, folder, database)
     servers = [fleet.add_node(f"n{number}", settings=SETTINGS, builtin_limits=False) for number in range(1, nodes + 1)]
     hosts = []
     for number in range(nodes):
