@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from bench.cpu_usage import CpuUsage
-from bench.machine import busy_seconds, share
 from bench.ocserv import Ocserv
+from bench.settling import settle
 from bench.wireguard import ClientEnd, Wireguard
 from bench.wireguard import installed as wireguard_installed
 from lab.certificates import make_certificate
@@ -31,8 +30,6 @@ USER = "bench"
 MTU = 1400
 MAX_CLIENTS = 4096
 KILL_SECONDS = 60  # until a killed process has ended
-SETTLE_SECONDS = 30  # at most
-SETTLE_WINDOW = 0.5  # seconds
 QUIET = 0.02  # seconds of processor time in a window; /proc counts in hundredths
 
 
@@ -111,15 +108,7 @@ class Peer:
 
         Returns the share of all processors that others used in the last half second.
         """
-        taken = 0.0
-        for _ in range(int(SETTLE_SECONDS / SETTLE_WINDOW)):
-            before, began, busy = self.cpu(), time.monotonic(), busy_seconds()
-            time.sleep(SETTLE_WINDOW)
-            own = self.cpu() - before
-            taken = max(0.0, share(busy_seconds() - busy - own, time.monotonic() - began))
-            if own < QUIET:
-                break
-        return taken
+        return settle(self.cpu, QUIET)
 
     def memory(self) -> int:
         return proportional_set_size(process_tree(self.server.program.process.pid))

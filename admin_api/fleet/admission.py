@@ -190,7 +190,7 @@ class FleetAdmission:
     async def contest(self, holders: Sequence[Holder]) -> None:
         """As ``Fleet.contest``.
 
-        Logins that find the same places taken contest them together: many of one user hold up nobody else's calls.
+        Logins that find the same places taken contest them together: many of one user hold up no call of another's.
         """
         places = frozenset(holders)
         task = self._contests.get(places)

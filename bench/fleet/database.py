@@ -105,7 +105,7 @@ def _beats(client: Client, me: tuple[int, int], calls: int) -> Iterator[Sample]:
 
 def _changes(client: Client, url: str, me: tuple[int, int], calls: int) -> Iterator[Sample]:
     publications = [(PUBLISH, (me[0], BODY))] * calls
-    yield from _measured(client, "publish a change", "nobody listening", publications)
+    yield from _measured(client, "publish a change", "no listener", publications)
     with _listeners(url) as waiting:
         before = sum(one.cpu() for one in waiting)
         yield from _measured(client, "publish a change", f"{LISTENERS} listening", publications)

@@ -71,7 +71,7 @@ class Inputs:
             claim_wal=size("claim, each: WAL"),
             release=seconds("release, each"),
             release_wal=size("release, each: WAL"),
-            publish=seconds("publish a change, nobody listening"),
+            publish=seconds("publish a change, no listener"),
             notification=seconds("a notification, each listener"),
             read=seconds("read a change, each"),
             session=size("storage of a session and its user"),

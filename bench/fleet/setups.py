@@ -7,7 +7,6 @@ each node has the server's address lead to it.
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from sqlalchemy import create_engine, text
 
 from bench import load_client
 from bench.cpu_usage import CpuUsage
-from bench.machine import busy_seconds, share
+from bench.settling import settle
 from lab.fleet import FleetLab, make_fleet_template
 from lab.namespaces import Claim
 from lab.network import Network
@@ -35,8 +34,6 @@ USERS = 64  # copies of USER: an account's admissions wait for each other, those
 INNER_IPV4 = "10.89.0.1"
 THREE, ONE, POSTGRESQL, SQLITE = "fleet of 3", "fleet of 1", "PostgreSQL alone", "SQLite alone"
 NODES = {THREE: 3, ONE: 1, POSTGRESQL: 0, SQLITE: 0}
-SETTLE_SECONDS = 30  # at most
-SETTLE_WINDOW = 0.5  # seconds
 QUIET = 0.06  # processor time of a node in a window: it beats, and is otherwise idle
 SETTINGS: dict[str, dict[str, Any]] = {
     "vpn.network": {"ipv4_pool": "10.89.0.0/16", "ipv6_pool": "fd89::/64", "dns": []},
@@ -86,15 +83,7 @@ class Setup:
 
         Returns the share of all processors that others used in the last half second.
         """
-        taken = 0.0
-        for _ in range(int(SETTLE_SECONDS / SETTLE_WINDOW)):
-            before, began, busy = self._all_cpu(), time.monotonic(), busy_seconds()
-            time.sleep(SETTLE_WINDOW)
-            own = self._all_cpu() - before
-            taken = max(0.0, share(busy_seconds() - busy - own, time.monotonic() - began))
-            if own < QUIET * len(self.servers):
-                break
-        return taken
+        return settle(self._all_cpu, QUIET * len(self.servers))
 
     def _all_cpu(self) -> float:
         return self.cpu() + self.database_cpu()

@@ -34,7 +34,7 @@ class SourceStanding:
         self._sources: OrderedDict[bytes, _Standing] = OrderedDict()
 
     def rank(self, source: Address, now: float) -> tuple[int, bool]:
-        """The lower, the earlier: (failures, whether nobody has logged in from there)."""
+        """The lower, the earlier: (failures, whether no user has logged in from there)."""
         standing = self._sources.get(source_key(source))
         if standing is None:
             return 0, True

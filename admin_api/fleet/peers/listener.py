@@ -34,7 +34,7 @@ BACKLOG = 128
 HANDSHAKE_TIME = 5.0  # seconds
 MESSAGE_TIME = 5.0  # seconds from its first byte to its last
 IDLE_TIME = 120.0  # seconds until a connection without messages ends
-WORK_TIME = 4.0  # seconds for an answer: nobody waits for longer
+WORK_TIME = 4.0  # seconds for an answer: no node waits for longer
 MAX_BODY = 64 * 1024  # bytes
 ACCEPT_PAUSE = 1.0  # seconds without accepting after a failure, such as too many open files
 

@@ -25,7 +25,6 @@ from pathlib import Path
 import pytest
 
 from lab.certificates import make_certificate
-from lab.namespaces import Claim, Namespace
 from lab.processes.other_user import readable_by_all
 from lab.timeouts import TIMEOUT
 from ocsentry.privileges.capabilities import CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE
@@ -42,13 +41,6 @@ class ServedAsUser(Served):
 
     def command(self, namespace):
         return ["ip", "netns", "exec", namespace, *readable_by_all(self.command_line.folder), OCSENTRY, "serve"]
-
-
-@pytest.fixture
-def namespace():
-    claim = Claim()
-    yield Namespace.create(claim.name("priv")).name
-    claim.release()
 
 
 @pytest.fixture
