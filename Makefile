@@ -157,10 +157,10 @@ soak: build $(VENV)/.gssapi .build/site-packages
 	OCSENTRY_CLIENT_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_ROAM_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_TUNNELS=200 OCSENTRY_RETURNING=200 OCSENTRY_FLEET_SESSIONS=200 OCSENTRY_FLEET_DPD=10 OCSENTRY_LOGINS=1000 OCSENTRY_PINGS=600 OCSENTRY_KILL_ROUNDS=50 \
 	    SOAK_SECONDS=$(SOAK_SECONDS) OCSENTRY_TRANSFER_BYTES=1000000000 OCSENTRY_STRICT_TIMES=1 $(BIN)/pytest -v -m netns tests/e2e
 	OCSENTRY_LOGINS=1000 $(BIN)/pytest -v tests/admin_api/store/test_used_codes.py
-	OCSENTRY_FLEET_WALKTHROUGH=1 $(BIN)/pytest -vs -m netns tests/e2e/test_fleet_walkthrough.py
+	OCSENTRY_FLEET_WALKTHROUGH=1 $(BIN)/pytest -vs -m netns tests/e2e/fleet/test_walkthrough.py
 	OCSENTRY_FLEET_OPERATIONS=30000 OCSENTRY_FLEET_KILLS=20 OCSENTRY_FLEET_NEMESES=kill,restart,hang $(BIN)/pytest -vs tests/admin_api/fleet/test_history.py
 	OCSENTRY_BLOCKS=1000000 OCSENTRY_BLOCK_TUNNELS=100 OCSENTRY_API_RATE=1000 OCSENTRY_API_SECONDS=60 OCSENTRY_CHANGE_ROUNDS=100 \
-	    $(BIN)/pytest -vs -m netns tests/e2e/test_api_load.py tests/e2e/faults/test_kill_changes.py
+	    $(BIN)/pytest -vs -m netns tests/e2e/operation/test_api_load.py tests/e2e/faults/test_kill_changes.py
 	OCSENTRY_HOSTILE_ROUNDS=$(HOSTILE_ROUNDS) OCSENTRY_HOSTILE_CYCLES=10000 OCSENTRY_HOSTILE_TUNNELS=240 \
 	    $(BIN)/pytest -v -m netns tests/hostile
 
@@ -191,7 +191,7 @@ docs: build $(DOCS)/.installed
 
 pictures: build .build/test-packages
 	mkdir -p .build/pictures
-	OCSENTRY_PICTURE=docs/console.png OCSENTRY_PICTURES=.build/pictures $(BIN)/pytest -q tests/e2e/test_console.py -k 'connect_see_block or every_page'
+	OCSENTRY_PICTURE=docs/console.png OCSENTRY_PICTURES=.build/pictures $(BIN)/pytest -q tests/e2e/operation/test_console.py -k 'connect_see_block or every_page'
 	cp .build/pictures/dark_.png docs/console-overview.png
 	cp .build/pictures/light_rules_edit.png docs/console-rules.png
 

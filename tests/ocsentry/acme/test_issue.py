@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When a certificate is ordered, when not, and how often. tests/e2e/test_acme.py orders from a real server."""
+"""When a certificate is ordered, when not, and how often.
+
+tests/e2e/operation/test_acme.py orders from a real server.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lab.timeouts import TIMEOUT
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_demo_of_a_fleet_shows_a_block_and_a_killed_node_and_leaves_nothing(claim):

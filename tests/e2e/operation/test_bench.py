@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.timeouts import TIMEOUT
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MEASURES = ("push-dtls-1", "pull-tls-1", "steady-up-900", "steady-down-900")
 
 

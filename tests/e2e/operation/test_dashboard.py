@@ -20,7 +20,7 @@ from lab.server import INNER_IPV4, PASSWORD
 from lab.services.prometheus import INSTANCE, INTERVAL, Prometheus
 from lab.timeouts import eventually
 
-DASHBOARD = json.loads((Path(__file__).parents[2] / "contrib/grafana/ocsentry.json").read_text())
+DASHBOARD = json.loads((Path(__file__).parents[3] / "contrib/grafana/ocsentry.json").read_text())
 PICTURE = os.environ.get("OCSENTRY_DASHBOARD_PICTURE")
 SECONDS = float(os.environ.get("OCSENTRY_DASHBOARD_SECONDS", "0"))
 RATE = f"{max(4, int(8 * INTERVAL))}s"
