@@ -84,7 +84,7 @@ async def _answer(page: Page, request: Request) -> Response:
         return response
     lacking = [scope for scope in page.scopes if not visit.may(scope)]
     if lacking:
-        return await visit.page("no_permission.html", 403, scope=lacking[0])
+        return await visit.page("frame/no_permission.html", 403, scope=lacking[0])
     try:
         if page.method == "POST":
             await visit.form()  # refuses one that another site sent, also where the page needs no field
@@ -92,7 +92,7 @@ async def _answer(page: Page, request: Request) -> Response:
             return await _step_up(page, visit)
         return await page.answer(visit)
     except FormError as error:
-        return await visit.page("bad_form.html", 403, problem=str(error))
+        return await visit.page("frame/bad_form.html", 403, problem=str(error))
     except ApiRefusal as refusal:
         return await visit.refused(refusal)
 
@@ -115,7 +115,7 @@ async def _step_up(page: Page, visit: Visit) -> Response:
                 return response
             problem = "It permits less than you may do now. Sign out, and sign in with it"
     return await visit.page(
-        "step_up.html",
+        "frame/step_up.html",
         403,
         fields=fields,
         secret_field=ASKED_FIELD,

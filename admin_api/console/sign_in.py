@@ -127,7 +127,7 @@ def target(wanted: str) -> str:
 
 def show_problem(request: Request, problem: str, status: int, *, code: str = "") -> HTMLResponse:
     """Returns the page with the form, with what went wrong above it; nothing did if ``problem`` is empty."""
-    page = environment().get_template("sign_in.html")
+    page = environment().get_template("frame/sign_in.html")
     services: Services = request.app.state.services
     wanted = request.query_params.get("next", "")[:1024]
     content = page.render(base=CONSOLE_PATH, problem=problem, code=code, next=wanted, sign_on=services.sign_on)

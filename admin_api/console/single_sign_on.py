@@ -62,7 +62,7 @@ async def leave(request: Request) -> Response:
 async def lead_on(request: Request) -> Response:
     """The page that the provider sends the browser to."""
     answer = {name: request.query_params[name][:MAX_VALUE] for name in ANSWER if name in request.query_params}
-    page = environment().get_template("coming_back.html")
+    page = environment().get_template("frame/coming_back.html")
     return HTMLResponse(
         page.render(base=CONSOLE_PATH, url=f"{CONSOLE_PATH}{FINISH}?{urlencode(answer)}"), 200, NOT_STORED
     )

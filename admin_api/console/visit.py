@@ -127,4 +127,4 @@ class Visit:
 
     async def refused(self, refusal: ApiRefusal) -> Response:
         """Returns the page that tells why the API refused."""
-        return await self.page("refused.html", refusal.status, refusal=refusal)
+        return await self.page("frame/refused.html", refusal.status, refusal=refusal)

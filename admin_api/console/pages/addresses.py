@@ -23,7 +23,7 @@ async def find(visit: Visit) -> Response:
     try:
         return visit.go(f"/addresses/{ip_address(wanted)}")
     except ValueError:
-        return visit.go("/sessions", user=wanted) if wanted else await visit.page("address_search.html")
+        return visit.go("/sessions", user=wanted) if wanted else await visit.page("sources/address_search.html")
 
 
 async def show(visit: Visit) -> Response:
@@ -33,7 +33,9 @@ async def show(visit: Visit) -> Response:
     explanation = view["explanation"]
     if user or event != "connect":
         explanation = await visit.api.get("explain", address=address, event=event, user=user)
-    return await visit.page("address.html", address=address, view=view, explanation=explanation, event=event, user=user)
+    return await visit.page(
+        "sources/address.html", address=address, view=view, explanation=explanation, event=event, user=user
+    )
 
 
 async def allow(visit: Visit) -> Response:

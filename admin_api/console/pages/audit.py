@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 async def list_entries(visit: Visit) -> Response:
     chain = await visit.api.get("audit/verify") if visit.query.get("verify") else None
-    return await visit.listing("audit.html", "audit", chain=chain)
+    return await visit.listing("server/audit.html", "audit", chain=chain)
 
 
 PAGES = (Page("GET", "/audit", ("audit:read",), list_entries),)

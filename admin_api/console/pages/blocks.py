@@ -22,7 +22,7 @@ FORCEABLE = frozenset({"self_lockout", "needs_force"})
 
 async def list_blocks(visit: Visit) -> Response:
     covers = visit.query.get("covers", "").strip()
-    return await visit.listing("blocks.html", "blocks", query={"covers": covers}, covers=covers)
+    return await visit.listing("policy/blocks.html", "blocks", query={"covers": covers}, covers=covers)
 
 
 async def new_block(visit: Visit) -> Response:
@@ -62,7 +62,7 @@ async def _form(visit: Visit, fields: dict[str, str], **more: Any) -> Response: 
         version = 4
     longest = 32 if version == 4 else 128
     return await visit.page(
-        "block_form.html", status, fields=fields, times=TIMES, widest=WIDEST[version], longest=longest, **shown
+        "policy/block_form.html", status, fields=fields, times=TIMES, widest=WIDEST[version], longest=longest, **shown
     )
 
 

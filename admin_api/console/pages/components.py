@@ -24,7 +24,7 @@ REFUSAL = ApiRefusal(
 
 async def show(visit: Visit) -> Response:
     return await visit.page(
-        "components.html",
+        "frame/components.html",
         colours=COLOURS,
         spaces=SPACES,
         sizes=SIZES,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def list_feeds(visit: Visit) -> Response:
-    return await visit.listing("feeds.html", "feeds")
+    return await visit.listing("policy/feeds.html", "feeds")
 
 
 async def refresh(visit: Visit) -> Response:

@@ -23,7 +23,7 @@ LINKS = {
 async def show(visit: Visit) -> Response:
     answer = await visit.api.get("first-steps")
     links = {name: (path, text) for name, (path, scope, text) in LINKS.items() if visit.may(scope)}
-    template = "first_steps_list.html" if visit.is_fragment else "first_steps.html"
+    template = "server/first_steps_list.html" if visit.is_fragment else "server/first_steps.html"
     return await visit.page(template, steps=answer["steps"], taken=answer["done"], links=links)
 
 

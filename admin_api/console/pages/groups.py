@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 async def list_groups(visit: Visit) -> Response:
-    return await visit.listing("groups.html", "groups")
+    return await visit.listing("accounts/groups.html", "groups")
 
 
 async def show(visit: Visit) -> Response:
     group = await visit.api.get(f"groups/{segment(visit.path['name'])}")
-    return await visit.page("group.html", group=group)
+    return await visit.page("accounts/group.html", group=group)
 
 
 PAGES = (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 async def show(visit: Visit) -> Response:
     status = await visit.api.get("status")
     statistics = await visit.api.get("sessions/statistics") if visit.may("sessions:read") else None
-    return await visit.page("health.html", server=status, statistics=statistics)
+    return await visit.page("server/health.html", server=status, statistics=statistics)
 
 
 async def stats(visit: Visit) -> Response:

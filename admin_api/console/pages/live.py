@@ -26,7 +26,7 @@ MAX_BATCH = 500
 
 
 async def show(visit: Visit) -> Response:
-    return await visit.page("live.html", kind=visit.query.get("kind", ""), text=visit.query.get("text", ""))
+    return await visit.page("server/live.html", kind=visit.query.get("kind", ""), text=visit.query.get("text", ""))
 
 
 async def stream(visit: Visit) -> Response:

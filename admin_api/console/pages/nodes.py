@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 async def list_nodes(visit: Visit) -> Response:
     if visit.services.fleet is None:
-        return await visit.page("nodes.html", fleet=None, rows=[], next_cursor=None)
+        return await visit.page("server/nodes.html", fleet=None, rows=[], next_cursor=None)
     fleet = await visit.api.get("fleet")
-    template = "nodes_list.html" if visit.is_fragment else "nodes.html"
+    template = "server/nodes_list.html" if visit.is_fragment else "server/nodes.html"
     return await visit.listing(template, "nodes", fleet=fleet)
 
 

@@ -21,7 +21,7 @@ async def show(visit: Visit) -> Response:
     refused = None
     if visit.may("decisions:read"):
         refused = await visit.api.get("decisions", verdict="reject", limit=RECENT)
-    template = "overview_figures.html" if visit.is_fragment else "overview.html"
+    template = "server/overview_figures.html" if visit.is_fragment else "server/overview.html"
     return await visit.page(template, status=200, server=status, sessions=sessions, refused=refused)
 
 

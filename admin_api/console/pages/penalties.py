@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 async def list_penalties(visit: Visit) -> Response:
-    return await visit.listing("penalties.html", "penalties")
+    return await visit.listing("policy/penalties.html", "penalties")
 
 
 async def forgive(visit: Visit) -> Response:

@@ -36,7 +36,7 @@ async def show(visit: Visit) -> Response:
     rows: Sequence[Mapping[str, int]] = answer["countries"]
     counts = {row["country"]: row[counted] for row in rows}
     return await visit.page(
-        "places.html",
+        "sources/places.html",
         shapes=read_shapes(),
         shades={code: shade(count) for code, count in counts.items()},
         counts=counts,

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 async def list_versions(visit: Visit) -> Response:
-    return await visit.listing("versions.html", "policy/versions")
+    return await visit.listing("policy/versions.html", "policy/versions")
 
 
 async def show(visit: Visit) -> Response:
     detail = await visit.api.get(f"policy/versions/{visit.path['number']}")
-    return await visit.page("version.html", detail=detail)
+    return await visit.page("policy/version.html", detail=detail)
 
 
 async def confirm(visit: Visit) -> Response:

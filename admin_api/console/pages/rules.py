@@ -23,12 +23,12 @@ CONFIRM_WITHIN = "60"  # seconds until an applied policy is rolled back unless i
 
 
 async def list_rules(visit: Visit) -> Response:
-    return await visit.listing("rules.html", "rules")
+    return await visit.listing("policy/rules.html", "rules")
 
 
 async def show(visit: Visit) -> Response:
     rule = await visit.api.get(f"rules/{segment(visit.path['id'])}")
-    return await visit.page("rule.html", rule=rule)
+    return await visit.page("policy/rule.html", rule=rule)
 
 
 async def remove(visit: Visit) -> Response:
@@ -73,7 +73,7 @@ async def submit(visit: Visit) -> Response:
 async def _editor(visit: Visit, text: str, etag: str, present: str, **found: Any) -> Response:  # noqa: ANN401
     shown: dict[str, Any] = {"problem": "", "refusal": None, "report": None, "simulation": None, **found}
     lines = difflib.unified_diff(present.splitlines(), text.splitlines(), "in force", "edited", lineterm="", n=2)
-    template = "rule_report.html" if visit.is_fragment else "rule_editor.html"
+    template = "policy/rule_report.html" if visit.is_fragment else "policy/rule_editor.html"
     status = shown["refusal"].status if shown["refusal"] and not visit.is_fragment else 200
     more = {"text": text, "etag": etag, "diff": [*lines], "confirm_within": CONFIRM_WITHIN}
     return await visit.page(template, status, **more, **shown)

@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
 
 async def list_live(visit: Visit) -> Response:
-    template = "sessions_table.html" if visit.is_fragment else "sessions.html"
+    template = "sessions/sessions_table.html" if visit.is_fragment else "sessions/sessions.html"
     return await visit.listing(template, "sessions", query={"user": visit.query.get("user")})
 
 
 async def list_past(visit: Visit) -> Response:
-    return await visit.listing("session_history.html", "sessions/history", query={"user": visit.query.get("user")})
+    return await visit.listing(
+        "sessions/session_history.html", "sessions/history", query={"user": visit.query.get("user")}
+    )
 
 
 async def show(visit: Visit) -> Response:
     session = await visit.api.get(f"sessions/{visit.path['id']}")
-    return await visit.page("session.html", session=session)
+    return await visit.page("sessions/session.html", session=session)
 
 
 async def end(visit: Visit) -> Response:

@@ -58,7 +58,7 @@ async def _list(visit: Visit) -> Response:
         if wanted in key.lower() and origin in ("", entry["origin"])
     }
     return await visit.page(
-        "settings.html", rows=rows, text=wanted, origin=origin, needs_restart=answer["needs_restart"]
+        "server/settings.html", rows=rows, text=wanted, origin=origin, needs_restart=answer["needs_restart"]
     )
 
 
@@ -76,7 +76,7 @@ async def _edit(
         raise ApiRefusal(404, {"title": "Not found", "detail": f"There is no setting {key}"})
     shown = entry["value"] if isinstance(entry["value"], str) else json.dumps(entry["value"])
     return await visit.page(
-        "setting.html",
+        "server/setting.html",
         refusal.status if refusal else 200,
         key=key,
         entry=entry,

@@ -44,7 +44,7 @@ async def revoke(visit: Visit) -> Response:
 
 async def _list(visit: Visit, made: dict[str, object] | None = None, refusal: ApiRefusal | None = None) -> Response:
     return await visit.listing(
-        "tokens.html",
+        "accounts/tokens.html",
         "tokens",
         refusal.status if refusal else 200,
         made=made,

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 async def list_users(visit: Visit) -> Response:
-    return await visit.listing("users.html", "users", query={"group": visit.query.get("group")})
+    return await visit.listing("accounts/users.html", "users", query={"group": visit.query.get("group")})
 
 
 async def new_user(visit: Visit) -> Response:
-    return await visit.page("user_form.html", fields={}, refusal=None)
+    return await visit.page("accounts/user_form.html", fields={}, refusal=None)
 
 
 async def create(visit: Visit) -> Response:
@@ -32,7 +32,7 @@ async def create(visit: Visit) -> Response:
         await visit.api.post("users", body)
     except ApiRefusal as refusal:
         kept = {name: value for name, value in fields.items() if name != "password"}
-        return await visit.page("user_form.html", refusal.status, fields=kept, refusal=refusal)
+        return await visit.page("accounts/user_form.html", refusal.status, fields=kept, refusal=refusal)
     return visit.go(f"/users/{segment(body['name'])}", done="user_created")
 
 
@@ -93,7 +93,7 @@ async def _user(visit: Visit, **shown_once: Any) -> Response:  # noqa: ANN401 - 
         sessions = await visit.api.get("sessions", user=name)
     shown = {"enrolment": None, "codes": None, **shown_once}
     shown |= {"totp": totp, "devices": devices["items"], "rows": sessions["items"]}
-    return await visit.page("user.html", user=answer.body, etag=answer.etag, **shown)
+    return await visit.page("accounts/user.html", user=answer.body, etag=answer.etag, **shown)
 
 
 def _words(text: str) -> list[str]:

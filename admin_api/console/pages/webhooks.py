@@ -40,7 +40,12 @@ async def show(visit: Visit) -> Response:
     answer = await visit.api.call("GET", path)
     state = visit.query.get("state", "")
     return await visit.listing(
-        "webhook.html", f"{path}/deliveries", query={"state": state}, hook=answer.body, etag=answer.etag, state=state
+        "server/webhook.html",
+        f"{path}/deliveries",
+        query={"state": state},
+        hook=answer.body,
+        etag=answer.etag,
+        state=state,
     )
 
 
@@ -84,7 +89,7 @@ async def _list(
     fields: dict[str, str] | None = None,
 ) -> Response:
     return await visit.listing(
-        "webhooks.html",
+        "server/webhooks.html",
         "webhooks",
         refusal.status if refusal else 200,
         made=made,
