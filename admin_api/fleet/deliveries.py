@@ -16,7 +16,7 @@ from sqlalchemy import text
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from admin_api.fleet.membership import Membership
+    from admin_api.fleet.membership.membership import Membership
     from admin_api.store import Store
 
 INTERVAL = 5.0  # seconds between two looks

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from admin_api.enforcement.revisions import RULES
-from admin_api.fleet.accounts import GROUP, KILL, KILL_SESSION, USER, GroupPart, KillPart, ReadAgain, UserPart
-from admin_api.fleet.block_rows import BLOCK, UNBLOCK, BlockPart, FleetRows
-from admin_api.fleet.changes import Changes
+from admin_api.fleet.changes.accounts import GROUP, KILL, KILL_SESSION, USER, GroupPart, KillPart, ReadAgain, UserPart
+from admin_api.fleet.changes.block_rows import BLOCK, UNBLOCK, BlockPart, FleetRows
+from admin_api.fleet.changes.changes import Changes
+from admin_api.fleet.changes.heavy import HeavyPart
+from admin_api.fleet.changes.log_trim import LogTrim
+from admin_api.fleet.changes.penalties import FORGIVEN, PENALTY, PenaltyPart
 from admin_api.fleet.deliveries import DeliveryTakeover
-from admin_api.fleet.heavy import HeavyPart
-from admin_api.fleet.log_trim import LogTrim
-from admin_api.fleet.membership import Membership, NodeState
-from admin_api.fleet.node_list import count_applied
-from admin_api.fleet.penalties import FORGIVEN, PENALTY, PenaltyPart
+from admin_api.fleet.membership.membership import Membership, NodeState
+from admin_api.fleet.membership.node_list import count_applied
 from admin_api.fleet.policy.canaries import CANARY
 from admin_api.fleet.policy.rollout import PolicyRollout
 from admin_api.fleet.policy.rules import PROPOSED, RulesPart
-from admin_api.fleet.sessions import FleetSessions
+from admin_api.fleet.sessions.sessions import FleetSessions
 
 if TYPE_CHECKING:
     import socket

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from fastapi import Query, Response, status
 
 from admin_api.dependencies import ServicesOf, SettingsWrite, StatusRead
-from admin_api.fleet.node_list import NodeRow, forget_rows, read_nodes, set_state
+from admin_api.fleet.membership.node_list import NodeRow, forget_rows, read_nodes, set_state
 from admin_api.fleet.policy.answers import latest_proposal
 from admin_api.fleet.policy.canaries import latest_canary
 from admin_api.http.paging import Page, PagingQuery

@@ -179,7 +179,7 @@ async def delete_session(
 async def _end_elsewhere(
     services: Services, by: str, session_id: str, reason: str, *, dry_run: bool
 ) -> Response | None:
-    from admin_api.fleet.accounts import end_elsewhere  # noqa: PLC0415 - nodes of a fleet alone need it
+    from admin_api.fleet.changes.accounts import end_elsewhere  # noqa: PLC0415 - nodes of a fleet alone need it
 
     async with services.store.write() as unit:
         user = await end_elsewhere(unit, session_id, None if dry_run else _text(reason))

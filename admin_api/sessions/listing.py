@@ -70,7 +70,7 @@ async def list_live(services: Services, paging: Paging, wanted: Wanted, order: s
     views = [view for view in services.sessions.list() if wanted.node in {None, own} and wanted.fits(view)]
     places: Mapping[str, str] = {}
     if own and wanted.node != own and not wanted.local:
-        from admin_api.fleet.session_list import sessions_elsewhere  # noqa: PLC0415 - nodes of a fleet alone need it
+        from admin_api.fleet.sessions.session_list import sessions_elsewhere  # noqa: PLC0415 - nodes of a fleet alone need it
 
         here = {view.id for view in views}
         try:
@@ -100,7 +100,7 @@ async def find_live(services: Services, session_id: str) -> SessionLive | None:
     """Returns one live session, of any node. Raises the database's error."""
     view, node = services.sessions.get(session_id), services.store.node
     if view is None and node:
-        from admin_api.fleet.session_list import sessions_elsewhere  # noqa: PLC0415 - nodes of a fleet alone need it
+        from admin_api.fleet.sessions.session_list import sessions_elsewhere  # noqa: PLC0415 - nodes of a fleet alone need it
 
         for one in await sessions_elsewhere(services.store, _dead_after(services), {"id": session_id}):
             view, node = one.view, one.node
@@ -121,7 +121,7 @@ async def count_on_others(services: Services, user: str) -> int:
     """Returns how many the other nodes of a fleet have. Raises the database's error."""
     if not services.store.node:
         return 0
-    from admin_api.fleet.session_list import count_elsewhere  # noqa: PLC0415 - nodes of a fleet alone need it
+    from admin_api.fleet.sessions.session_list import count_elsewhere  # noqa: PLC0415 - nodes of a fleet alone need it
 
     return await count_elsewhere(services.store, user)
 

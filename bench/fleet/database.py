@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from admin_api.fleet.admission import ADMIT, CLAIM, RELEASE
-from admin_api.fleet.beats import BEAT, JOIN
-from admin_api.fleet.changes import LOG
+from admin_api.fleet.changes.changes import LOG
+from admin_api.fleet.membership.beats import BEAT, JOIN
+from admin_api.fleet.sessions.admission import ADMIT, CLAIM, RELEASE
 from admin_api.store import Store
 from bench.workload import Sample
 from lab.services.postgresql import running_postgresql

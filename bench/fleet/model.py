@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from admin_api.fleet.beats import INTERVAL
 from admin_api.fleet.calls import CONNECTIONS as CALLS
+from admin_api.fleet.membership.beats import INTERVAL
 from admin_api.store.postgresql import CONNECTIONS as POOL
 from bench.fleet.setups import ONE, THREE
 

@@ -45,8 +45,8 @@ async def open_fleet(
     if not config.values.fleet.name:
         yield None
         return
-    from admin_api.fleet.beats import JoinRefusedError  # noqa: PLC0415
     from admin_api.fleet.link import LinkError  # noqa: PLC0415
+    from admin_api.fleet.membership.beats import JoinRefusedError  # noqa: PLC0415
     from admin_api.fleet.node import FleetNode  # noqa: PLC0415
 
     node = FleetNode(config.store_url, fleet_settings(config, read_key), store, events, listener)

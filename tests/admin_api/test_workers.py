@@ -198,7 +198,7 @@ def test_no_control_action_uses_the_default_pool():
         "admin_api/reference/page.py",  # writes the reference page
         "admin_api/enforcement/rule_listing.py",  # sorts the rules for a list
         "admin_api/enforcement/source_listing.py",  # lists sources, one thread at a time
-        "admin_api/fleet/membership.py",  # at the start and the end
+        "admin_api/fleet/membership/membership.py",  # at the start and the end
         "admin_api/store/damage.py",  # at the start
         "admin_api/store/database.py",  # at the start
         "admin_api/users/service.py",  # hashes the password of a new user

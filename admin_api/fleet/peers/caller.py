@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import httpx
 from pydantic import ValidationError
 
-from admin_api.fleet.lease import lease_clock
+from admin_api.fleet.membership.lease import lease_clock
 from admin_api.fleet.peers.identity import server_name
 from admin_api.fleet.peers.messages import Message, Reply
 
 if TYPE_CHECKING:
     import ssl
 
-    from admin_api.fleet.lease import Lease
+    from admin_api.fleet.membership.lease import Lease
     from admin_api.fleet.peers.directory import Peer, PeerDirectory
     from admin_api.fleet.peers.messages import Kind
     from admin_api.fleet.peers.refusals import Refusals

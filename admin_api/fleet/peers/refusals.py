@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin_api.fleet.lease import lease_clock
+from admin_api.fleet.membership.lease import lease_clock
 from admin_api.log_events import ApiEvent
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from admin_api.fleet.calls import Calls
-    from admin_api.fleet.lease import Lease
+    from admin_api.fleet.membership.lease import Lease
     from admin_api.fleet.peers.messages import Message
     from admin_api.fleet.settings import FleetSettings
     from vpn_frontend.ports import EventSink

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from admin_api.enforcement.policy_editor import Application
-    from admin_api.fleet.membership import Membership
+    from admin_api.fleet.membership.membership import Membership
     from admin_api.store import Store, UnitOfWork
 
 CANARY = "policy_canary"  # the kind of the change that tells of a begin and of an end

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from admin_api.enforcement.revisions import RULES
-from admin_api.fleet.changes import HEAD
+from admin_api.fleet.changes.changes import HEAD
 from admin_api.fleet.policy.rules import PROPOSED, read_problems
 from admin_api.http.problems import unavailable
 from admin_api.log_events import ApiEvent
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from admin_api.enforcement.following import Prepared
     from admin_api.enforcement.rollout import Plan
-    from admin_api.fleet.changes import Changes
-    from admin_api.fleet.lease import Identity
-    from admin_api.fleet.membership import Membership
+    from admin_api.fleet.changes.changes import Changes
+    from admin_api.fleet.membership.lease import Identity
+    from admin_api.fleet.membership.membership import Membership
     from admin_api.fleet.policy.rules import RulesPart
     from admin_api.store import Store, UnitOfWork
     from sentry_engine import Problem

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from admin_api.enforcement.following import Prepared
     from admin_api.enforcement.service import Enforcement
-    from admin_api.fleet.changes import Change
-    from admin_api.fleet.membership import Membership
+    from admin_api.fleet.changes.changes import Change
+    from admin_api.fleet.membership.membership import Membership
     from admin_api.store import Store
     from vpn_frontend.ports import EventSink
 

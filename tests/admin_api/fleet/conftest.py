@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 from admin_api.clock import SYSTEM_CLOCK
 from admin_api.enforcement.service import Enforcement
 from admin_api.fleet import calls
-from admin_api.fleet.membership import Membership
+from admin_api.fleet.membership.membership import Membership
 from admin_api.fleet.node import FleetNode
 from admin_api.fleet.settings import FleetSettings
 from admin_api.store import Store

@@ -15,11 +15,11 @@ from ipaddress import ip_address, ip_network
 
 import psycopg
 
-from admin_api.fleet.admission import RELEASE, FleetAdmission
 from admin_api.fleet.calls import Calls
-from admin_api.fleet.errands import Errands
-from admin_api.fleet.keys import make_ring
-from admin_api.fleet.membership import NodeState
+from admin_api.fleet.membership.membership import NodeState
+from admin_api.fleet.sessions.admission import RELEASE, FleetAdmission
+from admin_api.fleet.sessions.errands import Errands
+from admin_api.fleet.sessions.keys import make_ring
 from tests.admin_api.fleet.history import History
 from vpn_frontend.gateway.interface import NO_COUNTERS
 from vpn_frontend.sessions.fleet.port import AdmitStatus, Entry, FleetSilentError

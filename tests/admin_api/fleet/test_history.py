@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from admin_api.fleet.membership import NodeState
+from admin_api.fleet.membership.membership import NodeState
 from admin_api.store import Store, migrations
 from lab.services.postgresql import running_postgresql
 from tests.admin_api.fleet.crowd import LIMIT, USERS, Crowd, kill_a_backend, nodes_of

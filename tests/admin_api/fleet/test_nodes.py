@@ -20,8 +20,8 @@ from admin_api.http.identity import ALL_SCOPES
 from admin_api.services import Services
 from admin_api.tokens.service import create_token
 from lab.timeouts import TIMEOUT
+from tests.admin_api.fleet.membership.test_membership import answered
 from tests.admin_api.fleet.policy.conftest import votes
-from tests.admin_api.fleet.test_membership import answered
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import JournalEntry, Stage
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from admin_api.fleet.membership import NodeState
+from admin_api.fleet.membership.membership import NodeState
 from lab.services.held_link import HeldLink
 from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.crowd import LIMIT, USERS, Crowd, Node, make_entry

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from admin_api.fleet.admission import ADMIT
+from admin_api.fleet.sessions.admission import ADMIT
 from lab.timeouts import STRICT, TIMEOUT
 from tests.admin_api.fleet.crowd import LIMIT, SOURCE, USERS, Crowd, Node, make_entry
 from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus, Standing

@@ -16,13 +16,13 @@ import pytest
 import pytest_asyncio
 
 from admin_api.connections.bound_socket import bind_endpoint
-from admin_api.fleet import admission
 from admin_api.fleet.calls import Calls
 from admin_api.fleet.peers import caller, listener
 from admin_api.fleet.peers.caller import Told
 from admin_api.fleet.peers.identity import PeerIdentity, server_name
 from admin_api.fleet.peers.listener import MAX_BODY
 from admin_api.fleet.peers.service import Peers
+from admin_api.fleet.sessions import admission
 from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.conftest import SECRET
 from tests.admin_api.fleet.crowd import SOURCE, Node, make_entry

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from admin_api.fleet.membership import NodeState
+from admin_api.fleet.membership.membership import NodeState
 from admin_api.fleet.policy import rollout
 from admin_api.http.problems import ApiError
 from tests.admin_api.fleet.policy.conftest import INSIDE, OTHER, change, level, rule, write

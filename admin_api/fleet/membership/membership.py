@@ -15,15 +15,15 @@ import contextlib
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from admin_api.fleet.beats import Beats
-from admin_api.fleet.lease import Lease, lease_clock
+from admin_api.fleet.membership.beats import Beats
+from admin_api.fleet.membership.lease import Lease, lease_clock
 from admin_api.log_events import ApiEvent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from admin_api.fleet.beats import Answer
-    from admin_api.fleet.lease import Identity
+    from admin_api.fleet.membership.beats import Answer
+    from admin_api.fleet.membership.lease import Identity
     from admin_api.fleet.settings import FleetSettings
     from vpn_frontend.ports import EventSink
 

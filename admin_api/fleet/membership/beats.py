@@ -16,8 +16,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from admin_api.fleet.lease import Identity, Lease, lease_clock
 from admin_api.fleet.link import Link, LinkError, hosts_of
+from admin_api.fleet.membership.lease import Identity, Lease, lease_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

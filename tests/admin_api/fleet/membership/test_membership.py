@@ -7,9 +7,9 @@ import asyncio
 
 import pytest
 
-from admin_api.fleet.beats import JoinRefusedError
-from admin_api.fleet.lease import Identity, lease_clock
-from admin_api.fleet.membership import NodeState
+from admin_api.fleet.membership.beats import JoinRefusedError
+from admin_api.fleet.membership.lease import Identity, lease_clock
+from admin_api.fleet.membership.membership import NodeState
 from admin_api.store import Store
 from lab.services.postgresql import running_postgresql
 from lab.timeouts import TIMEOUT

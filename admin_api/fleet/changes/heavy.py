@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from admin_api.clock import Clock
     from admin_api.fleet.calls import Calls
-    from admin_api.fleet.membership import Membership
+    from admin_api.fleet.membership.membership import Membership
     from admin_api.workers import ControlWorker
     from sentry_engine import Engine
     from sentry_engine.engine.saved_state import SavedSource

@@ -9,7 +9,7 @@ import math
 import pytest
 import pytest_asyncio
 
-from admin_api.fleet import penalties
+from admin_api.fleet.changes import penalties
 from lab.timeouts import TIMEOUT
 from sentry_engine import Reason
 

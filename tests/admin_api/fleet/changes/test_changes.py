@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from admin_api.clock import SYSTEM_CLOCK
-from admin_api.fleet import beats
+from admin_api.fleet.membership import beats
 from admin_api.http.problems import ApiError
 from admin_api.store import Store, UserAttributes
 from lab.timeouts import TIMEOUT

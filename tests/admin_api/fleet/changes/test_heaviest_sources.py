@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from admin_api.fleet.heavy import MOST, MOST_BURSTS, find_excesses, heaviest, limits_of
+from admin_api.fleet.changes.heavy import MOST, MOST_BURSTS, find_excesses, heaviest, limits_of
 from sentry_engine import FORMAT_VERSION, Engine, Policy
 
 OF_CONNECTIONS = {

@@ -15,15 +15,15 @@ import time
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
-from admin_api.fleet.node_list import count_applied
+from admin_api.fleet.membership.node_list import count_applied
 from sentry_engine import Reason
 from sentry_engine.addresses import pack_network, render_network
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from admin_api.fleet.changes import Change
-    from admin_api.fleet.membership import Membership
+    from admin_api.fleet.changes.changes import Change
+    from admin_api.fleet.membership.membership import Membership
     from admin_api.store import Store
     from admin_api.workers import ControlWorker
     from sentry_engine import Engine, Penalty

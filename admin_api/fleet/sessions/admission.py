@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from admin_api.fleet.calls import UnknownAnswerError
-from admin_api.fleet.lease import lease_clock
+from admin_api.fleet.membership.lease import lease_clock
 from admin_api.fleet.peers.caller import Told
 from vpn_frontend.sessions.fleet.port import (
     AdmitStatus,
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 
     from admin_api.fleet.calls import Calls
-    from admin_api.fleet.errands import Errands
-    from admin_api.fleet.lease import Identity, Lease
+    from admin_api.fleet.membership.lease import Identity, Lease
     from admin_api.fleet.peers.messages import Kind
+    from admin_api.fleet.sessions.errands import Errands
     from vpn_frontend.gateway.interface import Counters
     from vpn_frontend.ports import OpenRecord
     from vpn_frontend.sessions.fleet.port import Entry, KeptLogin

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from admin_api.fleet.lease import Identity, Lease
+from admin_api.fleet.membership.lease import Identity, Lease
 
 
 class TestLease:

@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 import pytest_asyncio
 
-from admin_api.fleet.admission import ADMIT, CONTEST, IS_CONTESTED, LOSE, VOID
+from admin_api.fleet.sessions.admission import ADMIT, CONTEST, IS_CONTESTED, LOSE, VOID
 from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.crowd import SOURCE, make_entry, nodes_of
 from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus, FleetSilentError

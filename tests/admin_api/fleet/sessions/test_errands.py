@@ -8,8 +8,8 @@ import asyncio
 import pytest
 import pytest_asyncio
 
-from admin_api.fleet.admission import RELEASE, RELEASE_SEVERAL
-from admin_api.fleet.errands import TOGETHER
+from admin_api.fleet.sessions.admission import RELEASE, RELEASE_SEVERAL
+from admin_api.fleet.sessions.errands import TOGETHER
 from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.crowd import make_entry, nodes_of
 from vpn_frontend.sessions.fleet.port import AdmitStatus

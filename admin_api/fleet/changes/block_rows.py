@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from admin_api.enforcement.blocks.enforced import outlasts
 from admin_api.enforcement.blocks.table import BlockEntry
 from admin_api.enforcement.blocks.writer import write_notes
-from admin_api.fleet.lease import lease_clock
+from admin_api.fleet.membership.lease import lease_clock
 from admin_api.http.problems import unavailable
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from admin_api.clock import Clock
     from admin_api.enforcement.blocks.writer import Change as BlockChange
     from admin_api.enforcement.service import Enforcement
-    from admin_api.fleet.changes import Change
-    from admin_api.fleet.membership import Membership
+    from admin_api.fleet.changes.changes import Change
+    from admin_api.fleet.membership.membership import Membership
     from admin_api.store import Store, UnitOfWork
 
 BLOCK, UNBLOCK = "block", "unblock"  # kinds of changes; the key is the network

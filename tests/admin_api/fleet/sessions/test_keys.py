@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from datetime import UTC, datetime, timedelta
 
-from admin_api.fleet.keys import DAYS, make_ring, renew_ring
+from admin_api.fleet.sessions.keys import DAYS, make_ring, renew_ring
 from vpn_frontend.sessions.sealed_cookies import SealedLogin
 
 SECRET, OTHER = bytes(range(32)), bytes(32)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from admin_api.fleet.lease import lease_clock
+from admin_api.fleet.membership.lease import lease_clock
 from vpn_frontend.sessions.fleet.port import FleetSilentError
 
 if TYPE_CHECKING:

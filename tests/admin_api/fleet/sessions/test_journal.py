@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from admin_api.fleet.journal import end_unheard_records
+from admin_api.fleet.sessions.journal import end_unheard_records
 from admin_api.store import Store
 from tests.admin_api.fleet.crowd import make_entry, nodes_of
 from vpn_frontend.gateway.interface import Counters

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from admin_api.clock import Clock
-    from admin_api.fleet.changes import Change
+    from admin_api.fleet.changes.changes import Change
     from admin_api.ports import LiveSessions
     from admin_api.store import Store, UnitOfWork
     from sentry_engine import Engine

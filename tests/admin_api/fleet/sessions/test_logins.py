@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from admin_api.fleet.accounts import end_elsewhere
-from admin_api.fleet.admission import KEEP_LOGIN, KEEP_SEVERAL, LOGIN_PAUSES
+from admin_api.fleet.changes.accounts import end_elsewhere
+from admin_api.fleet.sessions.admission import KEEP_LOGIN, KEEP_SEVERAL, LOGIN_PAUSES
 from admin_api.store import Store
 from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.crowd import SOURCE, make_entry, nodes_of

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import text
 
-from admin_api.fleet.membership import NodeState
+from admin_api.fleet.membership.membership import NodeState
 from admin_api.log_events import ApiEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from admin_api.fleet.beats import Answer
-    from admin_api.fleet.membership import Membership
+    from admin_api.fleet.membership.beats import Answer
+    from admin_api.fleet.membership.membership import Membership
     from admin_api.store import Store
     from vpn_frontend.ports import EventSink
 

@@ -9,10 +9,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from admin_api.fleet import heavy, penalties
+from admin_api.fleet.changes import heavy, penalties
 from lab.timeouts import TIMEOUT
 from sentry_engine import FORMAT_VERSION
-from tests.admin_api.fleet.test_penalties import tell
+from tests.admin_api.fleet.changes.test_penalties import tell
 
 pytestmark = pytest.mark.asyncio
 SPREAD, CALM, HEAD_OFFICE = "198.51.100.7", "198.51.100.8", "203.0.113.7"

@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from admin_api.fleet import log_trim
+from admin_api.fleet.changes import log_trim
 from lab.timeouts import TIMEOUT
 
 pytestmark = pytest.mark.asyncio

@@ -9,13 +9,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from admin_api.fleet.admission import FleetAdmission
 from admin_api.fleet.calls import Calls
-from admin_api.fleet.errands import Errands
-from admin_api.fleet.journal import end_records, end_unheard_records, take_record
-from admin_api.fleet.keys import make_ring, renew_ring
-from admin_api.fleet.lease import lease_clock
+from admin_api.fleet.membership.lease import lease_clock
 from admin_api.fleet.peers.service import Peers
+from admin_api.fleet.sessions.admission import FleetAdmission
+from admin_api.fleet.sessions.errands import Errands
+from admin_api.fleet.sessions.journal import end_records, end_unheard_records, take_record
+from admin_api.fleet.sessions.keys import make_ring, renew_ring
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.sessions.fleet.port import FleetSilentError, pack_id, unpack_id
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
-    from admin_api.fleet.beats import Answer
-    from admin_api.fleet.membership import Membership
+    from admin_api.fleet.membership.beats import Answer
+    from admin_api.fleet.membership.membership import Membership
     from admin_api.fleet.peers.messages import Message
     from admin_api.store.database import Store
     from vpn_frontend.ports import EventSink
