@@ -307,10 +307,17 @@ class SessionHooks(Protocol):
     def each_connection(self) -> bool:
         """True if a session is told as ended and begun when its client comes back over another connection."""
 
+    @property
+    def sets_routes(self) -> bool:
+        """True if the programs of ``connect`` and ``disconnect`` set the kernel's routes to networks behind clients."""
+
     async def connect(self, session: str, user: str, environment: Mapping[str, str]) -> bool:
         """False: the session is refused."""
 
     def disconnect(self, session: str, user: str, environment: Mapping[str, str]) -> None: ...
+
+    def leave(self, session: str, user: str, environment: Mapping[str, str]) -> None:
+        """The session goes on at another node: only what holds for this host alone is undone."""
 
     def host_update(self, session: str, user: str, environment: Mapping[str, str]) -> None: ...
 

@@ -7,6 +7,7 @@ import asyncio
 from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from ocsentry.privileges.hooks.route_programs import ADD, REMOVE, RoutePrograms
 from ocsentry.privileges.hooks.runner import HookRunner, RunsPrograms
 from ocsentry.privileges.pam.sessions import PamSessions
 
@@ -33,11 +34,15 @@ async def open_hooks(
         return
     runs: RunsPrograms | None = helper
     names: Collection[str] = values.vpn.hooks.programs()
+    routes = RoutePrograms(helper, names) if helper is not None and not {ADD, REMOVE}.isdisjoint(names) else None
+    if routes is not None:
+        runs, names = routes, routes.names
     if sessions is not None:
-        around = PamSessions(sessions, values.auth.pam.timeout, helper, names)
+        around = PamSessions(sessions, values.auth.pam.timeout, runs, names)
         runs, names = around, around.names
     assert runs is not None  # noqa: S101 - one of both is there
-    runner = HookRunner(runs, names, events, each_connection=values.vpn.hooks.each_connection)
+    each = values.vpn.hooks.each_connection
+    runner = HookRunner(runs, names, events, each_connection=each, sets_routes=routes is not None)
     with ExitStack() as attached:
         for one in (helper, sessions):
             if one is not None:
@@ -47,4 +52,7 @@ async def open_hooks(
             yield runner
         finally:
             with suppress(TimeoutError):
-                await asyncio.wait_for(runner.drain(), DRAIN)
+                async with asyncio.timeout(DRAIN):
+                    await runner.drain()
+                    if routes is not None:
+                        await routes.close()

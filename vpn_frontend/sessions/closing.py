@@ -128,6 +128,7 @@ class SessionCloser:
     def report_end(self, session: Session) -> None:
         """Account for a session that holds nothing any more, with its last counters. Its hook is told."""
         if session.moved:  # it goes on at another node, with these counters
+            self._hook_calls.leave(session)
             if session.peer is not None:
                 view = session.view()
                 self._recorder.changed(view, draft_resumption(session, view, changed=True))

@@ -110,7 +110,8 @@ class SessionTable:
             outside,
             pool_type(fleet, client_routes),
         )
-        self._iroutes = Iroutes(settings.iroutes_within, self._pools.networks, client_routes, outside)
+        kernel = self._hook_calls.unless_set(client_routes)
+        self._iroutes = Iroutes(settings.iroutes_within, self._pools.networks, kernel, outside)
         self._index = SessionIndex()
         self._ledger = UsageLedger(local_day(wall_clock()), used_so_far)
         self._traffic = TrafficLimits(gateway, self._index, self._ledger, self._iroutes)

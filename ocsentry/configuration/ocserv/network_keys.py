@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ocsentry.configuration.ocserv.route_commands import ROUTE_COMMAND, read_command
 from ocsentry.configuration.ocserv.rows import (
     Row,
     addresses,
@@ -117,8 +118,8 @@ NETWORK_KEYS: tuple[Row, ...] = (
     ),
     mapped("rx-data-per-sec", "vpn.bandwidth.from_client", _read_rate("vpn.bandwidth.from_client")),
     mapped("tx-data-per-sec", "vpn.bandwidth.to_client", _read_rate("vpn.bandwidth.to_client")),
-    refused("route-add-cmd", "It runs a shell. The server sets routes itself, and a connect-script can do more."),
-    refused("route-del-cmd", "It runs a shell. The server removes its routes itself."),
+    mapped("route-add-cmd", "vpn.hooks.route_add", read_command("route_add"), ROUTE_COMMAND),
+    mapped("route-del-cmd", "vpn.hooks.route_del", read_command("route_del"), ROUTE_COMMAND),
     differs(
         "compression",
         "",

@@ -27,6 +27,10 @@ SYSLOG = (
     "In ocserv's lines, beside standard output. Without the key: daemon, unless standard output is the journal's: it "
     "has the lines then."
 )
+CLEAR_FILE = (
+    "ocserv removed it in 1.1.2, and there is no way in without TLS: have the proxy pass TLS on as it comes (haproxy: "
+    "mode tcp, with send-proxy-v2), to listen-host, with listen-proxy-proto."
+)
 LOG_LEVELS = ("warning", "warning", "info", "info")  # from 4 on: debug
 
 
@@ -55,7 +59,7 @@ def _read_device(target: Target, entries: tuple[Entry, ...]) -> None:
 
 
 def _refuse_clear_file(target: Target, entries: tuple[Entry, ...]) -> None:
-    target.refuse(entries[-1], "ocserv removed it in 1.1.2: there is no way in without TLS")
+    target.refuse(entries[-1], CLEAR_FILE)
 
 
 def _read_dyndns(target: Target, entries: tuple[Entry, ...]) -> None:
@@ -91,7 +95,7 @@ SERVER_KEYS: tuple[Row, ...] = (
     mapped("udp-port", "vpn.dtls, vpn.dtls_listen", assembled, "0 or absent: no DTLS."),
     differs("listen-host-is-dyndns", "", "A host name is looked up at the start only.", _read_dyndns),
     mapped("listen-netns", "vpn.listen_netns", text("vpn.listen_netns"), "The server has to start as root."),
-    refused("listen-clear-file", "ocserv removed it in 1.1.2; there is no way in without TLS.", _refuse_clear_file),
+    refused("listen-clear-file", CLEAR_FILE, _refuse_clear_file),
     ignored("run-as-user", "Set User= in the unit, or process.user after an import."),
     ignored("run-as-group", "Set Group= in the unit."),
     ignored("socket-file", "There is no second process behind a socket."),

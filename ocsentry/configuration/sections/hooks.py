@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from ocsentry.configuration.fields import SECONDS, Seconds, Section, field
 
 MAX_ARGUMENTS = 32
+PROGRAMS = ("connect", "disconnect", "host_update", "route_add", "route_del")
 
 
 def _one_or_list(value: object) -> object:
@@ -44,6 +45,16 @@ class HooksSection(Section):
     host_update: Program = field(
         [], "The same, run when a client tells its host name, or another one.", max_length=MAX_ARGUMENTS
     )
+    route_add: Program = field(
+        [],
+        "Program and arguments that set the route to a network behind a client (`network.iroutes`), instead of the "
+        "server itself; `%{R}` is the network with a netmask, `%{RI}` with a prefix length, `%{D}` the device. Run "
+        "behind `connect`, and again at each connection. Any other exit code than 0 refuses the client.",
+        max_length=MAX_ARGUMENTS,
+    )
+    route_del: Program = field(
+        [], "The same, removes the route. Run when the session has ended.", max_length=MAX_ARGUMENTS
+    )
     each_connection: bool = field(
         False,
         "Run `disconnect` and `connect` also when a client comes back over another connection, as ocserv does. Off: "
@@ -54,5 +65,5 @@ class HooksSection(Section):
 
     def programs(self) -> dict[str, tuple[str, ...]]:
         """The programs that are configured, by key."""
-        given = {"connect": self.connect, "disconnect": self.disconnect, "host_update": self.host_update}
+        given = {key: getattr(self, key) for key in PROGRAMS}
         return {key: argv for key, argv in given.items() if argv}

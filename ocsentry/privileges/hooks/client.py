@@ -39,14 +39,18 @@ class HookHelper(StartedHelper):
         super().__init__(link, process)
         self._running: dict[int, asyncio.Future[HookResult]] = {}
 
-    async def run_program(self, program: str, environment: Mapping[str, str]) -> HookResult:
-        """Run one of the scope's programs to its end. Cancelling this does not end the program."""
+    async def run_program(self, program: str, environment: Mapping[str, str], network: str = "") -> HookResult:
+        """Run one of the scope's programs to its end. Cancelling this does not end the program.
+
+        ``network``: what stands for ``%{R}`` in its arguments.
+        """
         self._last_id += 1
         number = self._last_id
         running: asyncio.Future[HookResult] = asyncio.get_running_loop().create_future()
         self._running[number] = running
         try:
-            self.send({"verb": "hook", "id": number, "program": program, "environment": dict(environment)})
+            asked = {"verb": "hook", "id": number, "program": program, "environment": dict(environment)}
+            self.send({**asked, "network": network} if network else asked)
             return await running
         except (HelperGoneError, ValueError) as error:
             return HookResult(str(error))

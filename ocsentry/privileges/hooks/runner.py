@@ -41,10 +41,20 @@ class HookRunner:
     """Implements ``vpn_frontend.ports.SessionHooks``."""
 
     def __init__(
-        self, helper: RunsPrograms, programs: Collection[str], events: EventSink, *, each_connection: bool = False
+        self,
+        helper: RunsPrograms,
+        programs: Collection[str],
+        events: EventSink,
+        *,
+        each_connection: bool = False,
+        sets_routes: bool = False,
     ) -> None:
-        """``programs``: the keys of the hooks that the configuration has."""
-        self.each_connection = each_connection
+        """``programs``: the keys of the hooks that the configuration has.
+
+        ``sets_routes``: they need to be told of each connection then. A restart has lost the routes.
+        """
+        self.each_connection = each_connection or sets_routes
+        self.sets_routes = sets_routes
         self._helper = helper
         self._programs = programs
         self._events = events
@@ -67,6 +77,10 @@ class HookRunner:
     def disconnect(self, session: str, user: str, environment: Mapping[str, str]) -> None:
         if "disconnect" in self._programs:
             self._add("disconnect", session, user, environment)
+
+    def leave(self, session: str, user: str, environment: Mapping[str, str]) -> None:
+        if self.sets_routes:
+            self._add("leave", session, user, environment)
 
     def host_update(self, session: str, user: str, environment: Mapping[str, str]) -> None:
         if "host_update" in self._programs:

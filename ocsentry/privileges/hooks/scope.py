@@ -21,6 +21,7 @@ class HookScope:
     timeout: int
     user: str = ""
     processes: int = MAX_PROCESSES
+    device: str = ""  # that routes lead to
 
     def render(self) -> Document:
         return asdict(self)
@@ -28,11 +29,12 @@ class HookScope:
     @classmethod
     def parse(cls, document: Document) -> HookScope:
         programs = {str(key): tuple(map(str, argv)) for key, argv in document["programs"].items()}
-        return cls(programs, int(document["timeout"]), str(document["user"]), int(document["processes"]))
+        timeout, processes = int(document["timeout"]), int(document["processes"])
+        return cls(programs, timeout, str(document["user"]), processes, str(document["device"]))
 
 
 def hook_scope_of(config: LoadedConfig) -> HookScope | None:
     """The scope that the configuration asks for; ``None``: it has no hooks."""
     hooks = config.values.vpn.hooks
     programs = hooks.programs()
-    return HookScope(programs, hooks.timeout, hooks.user) if programs else None
+    return HookScope(programs, hooks.timeout, hooks.user, device=config.vpn.network.device) if programs else None

@@ -13,11 +13,13 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.helper.protocol import send_message
+from ocsentry.privileges.hooks.route_arguments import fill_in
 from ocsentry.privileges.supervisor import Refused, Supervisor
-from vpn_frontend.sessions.records.hook_environment import HOOK_VARIABLES, MAX_VALUE
+from vpn_frontend.sessions.records.hook_environment import HOOK_VARIABLES, MAX_VALUE, PATH
 
 if TYPE_CHECKING:
     import socket
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 KEPT_OUTPUT = 1024  # bytes of a hook's output for the log; the rest is read and dropped
 READ_SIZE = 65536
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(slots=True)
@@ -81,6 +82,8 @@ class HookSpawner(Supervisor):
         argv = self._scope.programs.get(str(message.get("program")))
         if argv is None:
             raise Refused("the configuration has no such program")
+        if (network := message.get("network")) is not None:
+            argv = _name_route(argv, network, self._scope.device)
         environment = _check_environment(message.get("environment"))
         if len(self.running) >= self._scope.processes:
             raise Refused("too many hooks at once")
@@ -127,6 +130,14 @@ class HookSpawner(Supervisor):
             self.unwatch(hook.output)
             os.close(hook.output)
             hook.output = -1
+
+
+def _name_route(argv: tuple[str, ...], network: object, device: str) -> tuple[str, ...]:
+    """The arguments for a route to ``network``. Raises ``Refused``."""
+    try:
+        return fill_in(argv, ip_network(str(network)), device)
+    except ValueError as error:
+        raise Refused("the network is none") from error
 
 
 def _check_environment(asked: object) -> dict[str, str]:

@@ -60,6 +60,25 @@ def test_a_network_behind_a_client_is_reached_until_the_client_goes(lab):
     eventually(lambda: routes_to(gateway, SITE), lambda found: not found, "without the route")
 
 
+def test_programs_of_the_operator_set_the_routes(lab):
+    program = ["/bin/ip", "route"]
+    hooks = {"route_add": [*program, "add", "%{R}", "dev", "%{D}"], "route_del": [*program, "del", "%{RI}"]}
+    server = lab.serve(settings={**SPLIT, "vpn.hooks": hooks})
+    taken = "10.31.0.0/24"
+    for user, network in (("alice", SITE), ("bob", taken)):
+        server.api.expect(200, "PATCH", f"/api/v1/users/{user}", {"settings": {"network": {"iroutes": [network]}}})
+    gateway = lab.network.gateway
+    gateway.ip(f"route add blackhole {taken}")
+    client = server.connect(lab.host())
+    client.await_up()
+    assert routes_to(gateway, SITE) == ["ocs0"], "the program has ended before the client is let in"
+    refused = server.connect(lab.host(), user="bob")
+    assert refused.await_exit() != 0
+    assert "route_add of 10.31.0.0/24: exit code 2" in server.program.await_line("hook_failed").text
+    client.goodbye()
+    eventually(lambda: routes_to(gateway, SITE), lambda found: not found, "without the route")
+
+
 def test_nothing_is_left_of_a_route_when_the_server_is_killed(lab):
     server = lab.serve(settings=SPLIT)
     server.api.expect(200, "PATCH", "/api/v1/users/alice", {"settings": {"network": {"iroutes": [SITE]}}})

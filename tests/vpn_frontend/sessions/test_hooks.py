@@ -22,6 +22,7 @@ class Hooks:
     def __init__(self, accept=True, each_connection=False):
         self.has_connect = True
         self.each_connection = each_connection
+        self.sets_routes = False
         self.accept = accept
         self.seen = []
         self.answer = None

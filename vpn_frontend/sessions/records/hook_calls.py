@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from vpn_frontend.ports import SessionHooks
+    from vpn_frontend.ports import ClientRoutes, SessionHooks
     from vpn_frontend.sessions.admission import Admission
     from vpn_frontend.sessions.session import Session
 
@@ -29,6 +29,10 @@ class HookCalls:
 
     hooks: SessionHooks | None
     wall_clock: Callable[[], datetime]
+
+    def unless_set(self, kernel: ClientRoutes | None) -> ClientRoutes | None:
+        """``kernel``, or ``None`` if the programs set the routes to networks behind clients."""
+        return None if self.hooks is not None and self.hooks.sets_routes else kernel
 
     def asks(self, session: Session) -> bool:
         """True if the connect hook decides on the connection that the session is about to get."""
@@ -55,6 +59,12 @@ class HookCalls:
         if renamed:
             environment = hook_environment("host-update", session, session.peer)
             self.hooks.host_update(session.id, session.user.name, environment)
+
+    def leave(self, session: Session) -> None:
+        """The session goes on at another node."""
+        if self.hooks is not None and session.hooked:
+            environment = hook_environment("disconnect", session, session.peer)
+            self.hooks.leave(session.id, session.user.name, environment)
 
     def end(self, session: Session) -> None:
         """The session has ended, or its client has come back over another connection."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MAX_VALUE = 8192  # characters
 MAX_TEXT = 256  # of what a peer chose
 DEFAULT_HOST = "default"  # the name of the server that is no virtual host
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # of every hook
+IROUTES = "OCSERV_IROUTES"  # ocserv has none
 _LISTS = ("OCSERV_ROUTES", "OCSERV_NO_ROUTES", "OCSERV_DNS")
 HOOK_VARIABLES = frozenset(
     {
@@ -27,7 +29,7 @@ HOOK_VARIABLES = frozenset(
         "DEVICE_TYPE", "DEVICE_PLATFORM", "IP_REAL", "IP_REAL_LOCAL", "IP_LOCAL", "IP_REMOTE", "IPV6_LOCAL",
         "IPV6_REMOTE", "IPV6_PREFIX", "STATS_BYTES_IN", "STATS_BYTES_OUT", "STATS_DURATION",
         "OCSERV_RESTRICT_TO_ROUTES", "OCSERV_ALLOW_PORTS",
-        "OCSERV_DENY_PORTS", *(f"{name}{family}" for name in _LISTS for family in ("", "4", "6")),
+        "OCSERV_DENY_PORTS", IROUTES, *(f"{name}{family}" for name in _LISTS for family in ("", "4", "6")),
     }
 )  # fmt: skip
 
@@ -78,6 +80,7 @@ def hook_environment(
     for name, entries in lists:
         for suffix, families in (("", (4, 6)), ("4", (4,)), ("6", (6,))):
             found[f"{name}{suffix}"] = _list(text for family, text in entries if family in families)
+    found[IROUTES] = _list(map(_route, network.iroutes))
     if network.restrict_to_routes:
         found["OCSERV_RESTRICT_TO_ROUTES"] = "1"
     for name, denied in (("OCSERV_ALLOW_PORTS", False), ("OCSERV_DENY_PORTS", True)):

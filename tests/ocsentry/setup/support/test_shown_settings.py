@@ -23,6 +23,8 @@ HIDDEN = {
     "vpn.hooks.connect",
     "vpn.hooks.disconnect",
     "vpn.hooks.host_update",
+    "vpn.hooks.route_add",
+    "vpn.hooks.route_del",
     "vpn.host.auth.banner",
     "vpn.profile",
 }
