@@ -47,6 +47,9 @@ for shell in bash zsh fish; do
 done
 gzip -9nc CHANGELOG.md >"$STAGE/changelog.gz"
 
+cat contrib/packaging/postinstall.sh >"$STAGE/postinstall.sh"
+sed 1d contrib/packaging/activate.sh >>"$STAGE/postinstall.sh"
+
 VERSION=$(.venv/bin/python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')
 ARCH=$(dpkg --print-architecture 2>/dev/null || uname -m)
 find "$STAGE" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +

@@ -1,5 +1,5 @@
 #!/bin/sh
-# After the files are there. Asks nothing, and starts nothing before there is a configuration.
+# After the files are there: user, folders, tools. Asks nothing. Then activate.sh has its turn.
 set -e
 
 if ! getent passwd ocsentry >/dev/null; then
@@ -21,9 +21,3 @@ for tool in occtl ocpasswd; do
         [ ! -e /usr/share/man/man8/ocsentry-$tool.8.gz ] || ln -sf ocsentry-$tool.8.gz /usr/share/man/man8/$tool.8.gz
     fi
 done
-
-if [ -d /run/systemd/system ]; then
-    systemctl daemon-reload
-    # A running server is replaced by the new version. `init` and the operator decide about the first start.
-    systemctl try-restart ocsentry.service ocsentry-network.service || true
-fi

@@ -17,4 +17,5 @@ for tool in occtl ocpasswd; do
         fi
     fi
 done
+rm -rf /opt/ocsentry/releases
 find /opt/ocsentry -name __pycache__ -type d -prune -exec rm -rf {} + || true

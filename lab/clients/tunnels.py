@@ -50,6 +50,12 @@ class Tunnels:
         self._await_dtls(since)
         return max(line.at for line in back)
 
+    def first(self, pattern: str, since: list[int]) -> float:
+        """Returns when the first client printed such a line after ``since``. All of them have."""
+        return min(
+            client.await_line(pattern, TIMEOUT, since=seen).at for client, seen in zip(self.clients, since, strict=True)
+        )
+
     def _await_dtls(self, since: list[int]) -> None:
         for client, seen in list(zip(self.clients, since, strict=True))[::2]:
             client.await_line(DTLS_UP, 4 * TIMEOUT, since=seen)

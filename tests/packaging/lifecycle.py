@@ -22,14 +22,15 @@ from lab.namespaces import Claim, Namespace, run
 from lab.server import INNER_IPV4, PASSWORD
 from lab.timeouts import time_limit
 from tests.packaging.nspawn import Container
-from tests.packaging.returning import connect, host_of, try_returns
+from tests.packaging.returning import MAIN_PROCESS, connect, host_of, try_returns
 
 FIRST_HOUR = Path(__file__).parents[2] / "docs" / "first-hour.md"
 DOCTOR = "ocsentry doctor"  # the last command of the page's first step: a look, not a part of the set-up
 LOOK, DEMO = 5, "ocsentry demo"  # which has tests of its own, and needs openconnect on the server
 TIME_LIMIT = 120.0  # seconds from the bare root to the connected client, on an idle machine
 COMMAND_LIMIT = 5
-KEPT_BY_REMOVE = ("/etc/ocsentry/ocsentry.toml", "/var/lib/ocsentry/ocsentry.db")
+CONFIGURATION = "/etc/ocsentry/ocsentry.toml"
+KEPT_BY_REMOVE = (CONFIGURATION, "/var/lib/ocsentry/ocsentry.db")
 SEARCHED = "/etc /opt /usr /var/lib/ocsentry /run /lib"
 
 
@@ -117,6 +118,8 @@ def live(package: Path, archive: Path, scratch: Path, client: Namespace) -> None
         expect(container.run("cat /etc/ocsentry/ocsentry.toml") == before, "an upgrade keeps the configuration")
         expect("0.0.1" not in container.run("dpkg-query -Wf '${Version}' ocsentry"), "the version is the new one")
 
+        try_refused(container)
+
         container.run("dpkg --remove ocsentry")
         expect(
             container.run("systemctl is-active ocsentry", check=False).strip() != "active", "removal stops the server"
@@ -133,6 +136,22 @@ def live(package: Path, archive: Path, scratch: Path, client: Namespace) -> None
         if first is not None:
             first.kill()
         container.stop()
+
+
+def try_refused(container: Container) -> None:
+    """An upgrade that would not start leaves the server running, with all files of its own version, until one would."""
+    process = container.run(MAIN_PROCESS)
+    module = f"/proc/{process.strip()}/root/opt/ocsentry/bin/ocsentry"
+    file = container.run(f"stat -Lc %i {module}")
+    container.run(f"cp -p {CONFIGURATION} /root/kept && echo 'not = [toml' >>{CONFIGURATION}")
+    said = container.run("dpkg -i /newer.deb 2>&1")
+    expect(container.run(MAIN_PROCESS) == process, "an upgrade that would not start leaves the server running")
+    expect("goes on running" in said and CONFIGURATION in said, "it says so, and names the file")
+    expect(container.run(f"stat -Lc %i {module}") == file, "its files are those of its own version")
+    expect(container.run("stat -c %i /opt/ocsentry/bin/ocsentry") != file, "the commands are the new version's")
+    container.run(f"cp -p /root/kept {CONFIGURATION} && dpkg -i /newer.deb")
+    expect(container.run(MAIN_PROCESS) != process, "the next upgrade replaces it")
+    expect(len(container.run("ls /opt/ocsentry/releases").split()) == 2, "earlier files are gone")
 
 
 def try_support(container: Container, operator: Operator) -> None:

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from setuptools import find_packages
 
 from lab.timeouts import TIMEOUT
@@ -40,6 +41,26 @@ def test_the_engine_alone_takes_its_versions_from_the_project():
     ours = [one for one in project["tool"]["setuptools"]["ext-modules"] if one["name"].startswith("sentry_engine.")]
     filled = tomllib.loads(engine.replace("@DEPENDENCIES@", ""))
     assert filled["tool"]["setuptools"]["ext-modules"] == ours
+
+
+def test_every_format_activates_an_upgrade():
+    """rpm after the transaction, the others at the end of a script, which apk has under two names."""
+    description = yaml.safe_load(TEXT.replace("@", ""))
+    assert description["rpm"]["scripts"]["posttrans"] == "contrib/packaging/activate.sh"
+    joined = description["scripts"]["postinstall"]
+    assert description["apk"]["scripts"]["postupgrade"] == joined
+    assert "postinstall" not in description["overrides"]["deb"].get("scripts", {})
+    written = re.findall(
+        r"contrib/packaging/(\w+\.sh) >+\"\$STAGE/postinstall.sh\"", (PACKAGING / "build.sh").read_text()
+    )
+    assert written == ["postinstall.sh", "activate.sh"]
+
+
+@pytest.mark.parametrize("unit", ["ocsentry.service", "ocsentry-helper@.service", "ocsentry-pam@.service"])
+def test_what_outlives_an_upgrade_has_the_files_of_its_own_version(unit):
+    lines = (ROOT / "ocsentry" / "starter" / unit).read_text().splitlines()
+    assert "BindReadOnlyPaths=-/opt/ocsentry/releases/current:/opt/ocsentry" in lines
+    assert "releases=/opt/ocsentry/releases" in (PACKAGING / "activate.sh").read_text()
 
 
 def test_a_removal_stops_every_unit():
