@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from admin_api.enforcement.api_rules import count_rules, parse_end
-from admin_api.enforcement.revisions import Note, RevisionAction, RuleEdits, write_rules
-from admin_api.enforcement.rollout import Plan, PlanKind
+from admin_api.enforcement.policy.changes import Plan, PlanKind
+from admin_api.enforcement.policy.revisions import Note, RevisionAction, RuleEdits, write_rules
 from admin_api.http.problems import ApiError
 from admin_api.log_events import ApiEvent
 from admin_api.store.audit import SYSTEM
@@ -18,8 +18,8 @@ from admin_api.store.audit import SYSTEM
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from admin_api.enforcement.policy_state import PolicyState
-    from admin_api.enforcement.revisions import Documents
+    from admin_api.enforcement.policy.revisions import Documents
+    from admin_api.enforcement.policy.state import PolicyState
     from admin_api.store import UnitOfWork
 
 ENDED = "its time ended"

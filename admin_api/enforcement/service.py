@@ -21,17 +21,18 @@ from admin_api.enforcement.api_rules import RuleChange, SavedRule, count_rules
 from admin_api.enforcement.blocks.bulk_import import BlockImport, ImportOptions
 from admin_api.enforcement.blocks.enforced import BlockChange, BlockList, Followed, block_rule_id
 from admin_api.enforcement.blocks.writer import OwnRows
-from admin_api.enforcement.following import BY, PolicyFollower
 from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
-from admin_api.enforcement.policy_editor import Application, PolicyEditor
-from admin_api.enforcement.policy_state import PolicyState
+from admin_api.enforcement.policy.changes import Application
+from admin_api.enforcement.policy.editor import PolicyEditor
+from admin_api.enforcement.policy.following import BY, PolicyFollower
+from admin_api.enforcement.policy.revisions import Note, RevisionAction, RuleEdits, note_revision, read_files_in_force
+from admin_api.enforcement.policy.rule_file_set import RuleFileSet
+from admin_api.enforcement.policy.safeguards import refuse_large_cut, refuse_lockout, refuse_wide
+from admin_api.enforcement.policy.state import PolicyState
+from admin_api.enforcement.policy.trials import Trials
 from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport, RemovalReport
-from admin_api.enforcement.revisions import Note, RevisionAction, RuleEdits, note_revision, read_files_in_force
 from admin_api.enforcement.rule_expiry import RuleExpiry
-from admin_api.enforcement.rule_file_set import RuleFileSet
-from admin_api.enforcement.safeguards import refuse_large_cut, refuse_lockout, refuse_wide
 from admin_api.enforcement.scheduler import Scheduler
-from admin_api.enforcement.trials import Trials
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import parse_network
 from admin_api.log_events import ApiEvent
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 
     from admin_api.enforcement.blocks.table import BlockEntry
     from admin_api.enforcement.blocks.writer import BlockRows
-    from admin_api.enforcement.following import Prepared
-    from admin_api.enforcement.rollout import Rollout
+    from admin_api.enforcement.policy.changes import Prepared
+    from admin_api.enforcement.policy.rollout import Rollout
     from admin_api.ports import LiveSessions, PolicyLoader
     from admin_api.store import Store
     from sentry_engine.engine.decision_log import Decision

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from admin_api.enforcement.revisions import RULES
+from admin_api.enforcement.policy.revisions import RULES
 from admin_api.fleet.changes.accounts import GROUP, KILL, KILL_SESSION, USER, GroupPart, KillPart, ReadAgain, UserPart
 from admin_api.fleet.changes.block_rows import BLOCK, UNBLOCK, BlockPart, FleetRows
 from admin_api.fleet.changes.changes import Changes

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from admin_api.enforcement.api_rules import hide_logins
-from admin_api.enforcement.revisions import Source
+from admin_api.enforcement.policy.revisions import Source
 from sentry_engine.policy.feeds import hide_login
 
 if TYPE_CHECKING:

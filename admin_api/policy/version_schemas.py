@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from admin_api.enforcement.policy_editor import MAX_CONFIRM_WITHIN
-from admin_api.enforcement.revisions import Outcome, RevisionAction, Source
+from admin_api.enforcement.policy.editor import MAX_CONFIRM_WITHIN
+from admin_api.enforcement.policy.revisions import Outcome, RevisionAction, Source
 from admin_api.http.values import NO_CONTROLS, Body, Document, Text, View
 from admin_api.policy.differences import DifferenceKind
 

@@ -10,8 +10,8 @@ from fastapi import Body, Query, Response
 
 from admin_api.dependencies import DryRun, Force, OwnAddresses, PolicyRead, PolicyWrite, ServicesOf
 from admin_api.enforcement.api_rules import hide_logins, resolve_ttl
-from admin_api.enforcement.policy_editor import Application
-from admin_api.enforcement.revisions import RevisionAction
+from admin_api.enforcement.policy.changes import Application
+from admin_api.enforcement.policy.revisions import RevisionAction
 from admin_api.http.conditions import IfMatch
 from admin_api.http.etags import etag_of_version, expect_unchanged
 from admin_api.http.paging import Page, PagingQuery, keyed

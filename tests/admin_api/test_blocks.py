@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from admin_api.enforcement.safeguards import MAX_CUT
+from admin_api.enforcement.policy.safeguards import MAX_CUT
 from admin_api.http.identity import Scope
 
 pytestmark = pytest.mark.asyncio

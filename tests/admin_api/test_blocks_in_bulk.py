@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from admin_api.enforcement.blocks import bulk_import, writer
 from admin_api.enforcement.blocks.bulk_import import BATCH, SLICE
-from admin_api.enforcement.safeguards import MAX_CUT
+from admin_api.enforcement.policy.safeguards import MAX_CUT
 from admin_api.http.identity import Scope
 from lab.timeouts import TIMEOUT
 from tests.admin_api.conftest import CALLER, make_view

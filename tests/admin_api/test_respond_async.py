@@ -9,7 +9,7 @@ import pytest
 
 from admin_api.app import describe_api
 from admin_api.enforcement.blocks.bulk_import import BATCH, BlockImport
-from admin_api.enforcement.policy_state import PolicyState
+from admin_api.enforcement.policy.state import PolicyState
 from admin_api.http.identity import Scope
 from admin_api.respond_async import LONG, OPERATION_IDS
 from lab.timeouts import TIMEOUT

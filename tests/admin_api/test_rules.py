@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from admin_api.enforcement.safeguards import MAX_CUT
+from admin_api.enforcement.policy.safeguards import MAX_CUT
 from admin_api.http.identity import Scope
 
 pytestmark = pytest.mark.asyncio

@@ -14,7 +14,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
-from admin_api.enforcement.safeguards import MAX_CUT, WIDEST, add_tunnel_sources
+from admin_api.enforcement.policy.safeguards import MAX_CUT, WIDEST, add_tunnel_sources
 from admin_api.http.problems import ApiError, unavailable
 from admin_api.log_events import ApiEvent
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from admin_api.clock import Clock
     from admin_api.enforcement.blocks.enforced import BlockList, NewBlock
-    from admin_api.enforcement.policy_state import PolicyState
+    from admin_api.enforcement.policy.state import PolicyState
     from vpn_frontend.settings import Address, Network
 
 BATCH = 256  # blocks that are stored together

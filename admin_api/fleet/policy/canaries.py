@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from admin_api.enforcement.canary import WITHDRAWN, Canary
-from admin_api.enforcement.rollout import Plan
+from admin_api.enforcement.policy.canary import WITHDRAWN
+from admin_api.enforcement.policy.changes import Canary, Plan
 from admin_api.http.problems import invalid_value, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from admin_api.enforcement.policy_editor import Application
+    from admin_api.enforcement.policy.changes import Application
     from admin_api.fleet.membership.membership import Membership
     from admin_api.store import Store, UnitOfWork
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from admin_api.enforcement.revisions import RULES
+from admin_api.enforcement.policy.revisions import RULES
 from admin_api.fleet.changes.changes import HEAD
 from admin_api.fleet.policy.rules import PROPOSED, read_problems
 from admin_api.http.problems import unavailable
@@ -30,8 +30,7 @@ from sentry_engine import PolicyError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from admin_api.enforcement.following import Prepared
-    from admin_api.enforcement.rollout import Plan
+    from admin_api.enforcement.policy.changes import Plan, Prepared
     from admin_api.fleet.changes.changes import Changes
     from admin_api.fleet.membership.lease import Identity
     from admin_api.fleet.membership.membership import Membership

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from admin_api.enforcement.canary import WITHDRAWN
-from admin_api.enforcement.revisions import RULES
-from admin_api.enforcement.rollout import Plan
+from admin_api.enforcement.policy.canary import WITHDRAWN
+from admin_api.enforcement.policy.changes import Plan
+from admin_api.enforcement.policy.revisions import RULES
 from admin_api.fleet.policy.canaries import Canaries
 from admin_api.http.problems import ApiError
 from admin_api.log_events import ApiEvent
@@ -25,7 +25,7 @@ from sentry_engine import PolicyError, Problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from admin_api.enforcement.following import Prepared
+    from admin_api.enforcement.policy.changes import Prepared
     from admin_api.enforcement.service import Enforcement
     from admin_api.fleet.changes.changes import Change
     from admin_api.fleet.membership.membership import Membership

@@ -9,7 +9,7 @@ import pytest
 
 from admin_api.clock import Clock
 from admin_api.enforcement.api_rules import RuleChange
-from admin_api.enforcement.policy_editor import Application
+from admin_api.enforcement.policy.changes import Application
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from sentry_engine import Engine, Policy

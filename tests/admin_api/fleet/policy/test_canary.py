@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from admin_api.enforcement.policy_editor import Application
-from admin_api.enforcement.rollout import Alone
+from admin_api.enforcement.policy.changes import Application
+from admin_api.enforcement.policy.rollout import Alone
 from admin_api.fleet.policy import canaries
 from admin_api.fleet.policy.answers import latest_proposal
 from admin_api.fleet.policy.canaries import latest_canary

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from admin_api.clock import SYSTEM_CLOCK
-from admin_api.enforcement.policy_editor import Application
+from admin_api.enforcement.policy.changes import Application
 from admin_api.fleet.policy import rollout
 from admin_api.fleet.policy.answers import answers_of, latest_proposal
 from admin_api.http.problems import ApiError

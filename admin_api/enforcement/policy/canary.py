@@ -12,13 +12,13 @@ one, and a node of the canary needs neither the database nor another node to ret
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from admin_api.enforcement.api_rules import count_rules
-from admin_api.enforcement.policy_state import NewPolicy, Pending
+from admin_api.enforcement.policy.changes import NewPolicy, Pending
+from admin_api.enforcement.policy.revisions import Note, RevisionAction, RuleEdits, write_rules
 from admin_api.enforcement.reports import AppliedReport
-from admin_api.enforcement.revisions import Note, RevisionAction, RuleEdits, write_rules
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, unavailable
 from admin_api.log_events import ApiEvent
 from admin_api.store.audit import SYSTEM
@@ -26,53 +26,19 @@ from admin_api.store.failures import is_unavailable
 from sentry_engine import PlanError, PolicyError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Awaitable, Callable, Mapping
     from typing import Any
 
-    from admin_api.enforcement.following import Preparation, Prepared
-    from admin_api.enforcement.policy_editor import Application
-    from admin_api.enforcement.policy_state import PolicyState
-    from admin_api.enforcement.revisions import Documents
-    from admin_api.enforcement.rollout import Plan
+    from admin_api.enforcement.policy.changes import Application, Canary, Plan, Prepared
+    from admin_api.enforcement.policy.preparation import Preparation
+    from admin_api.enforcement.policy.revisions import Documents
+    from admin_api.enforcement.policy.rollout import CanaryRows
+    from admin_api.enforcement.policy.state import PolicyState
     from admin_api.store import UnitOfWork
 
 CONFIRMED, WITHDRAWN = "confirmed", "withdrawn"
 OVERDUE = "not confirmed in time"
 OTHERS_FIRST = 3.0  # seconds that the nodes of the canary have to withdraw it, before the others do
-
-
-@dataclass(frozen=True, slots=True)
-class Canary:
-    """``proposal`` is its number, ``here``: this node is one of ``nodes``. ``left``: seconds, when it was read."""
-
-    proposal: int
-    plan: Plan
-    nodes: Sequence[str]
-    by: str
-    reason: str
-    ends_at: datetime
-    left: float
-    here: bool
-
-
-class CanaryRows(Protocol):
-    """The canaries of a fleet, which all its nodes see. Failures of the database are raised."""
-
-    async def check(self, names: Sequence[str]) -> None:
-        """Raises ``ApiError`` unless each is the name of a live node."""
-
-    async def begin(self, unit: UnitOfWork, proposal: int, plan: Plan, wanted: Application) -> Canary:
-        """Write a canary. What is left of an earlier one is over."""
-
-    async def end(self, unit: UnitOfWork, proposal: int, outcome: str, by: str, why: str) -> bool:
-        """False: it has ended before."""
-
-    async def note_in_force(self, proposal: int, cut: int) -> None:
-        """This node has it in force, and disconnected ``cut`` sessions for it."""
-
-    async def spread(self, proposal: int) -> Sequence[str]:
-        """Wait until its nodes have it in force, for some seconds. Returns the names of those that have."""
 
 
 class CanaryEditor:

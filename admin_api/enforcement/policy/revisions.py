@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from admin_api.enforcement.rule_file_set import HeldFile, RuleFileSet
+from admin_api.enforcement.policy.rule_file_set import HeldFile, RuleFileSet
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.store.tables import PolicyChange, PolicyContent, PolicyFile, PolicyRevision
 from sentry_engine.policy.rule_files import digest_file, parse_file

@@ -1,80 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changes of the policy that another node of the fleet makes: compiled beforehand, and put in force when it says so.
-
-Compiling takes no lock, so that a change which waits here for its turn holds up none of another node.
-"""
+"""Changes of the policy that another node of the fleet makes: put in force when it says so, compiled beforehand."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from admin_api.enforcement.api_rules import count_rules
-from admin_api.enforcement.revisions import Note, RevisionAction, read_earlier, read_files_in_force
-from admin_api.enforcement.rollout import PlanKind
-from admin_api.enforcement.rule_file_set import RuleFileSet
+from admin_api.enforcement.policy.changes import PlanKind
+from admin_api.enforcement.policy.revisions import Note, RevisionAction, read_files_in_force
 
 if TYPE_CHECKING:
-    from admin_api.enforcement.policy_editor import PolicyEditor
-    from admin_api.enforcement.policy_state import NewPolicy, PolicyState
-    from admin_api.enforcement.rollout import Plan
+    from admin_api.enforcement.policy.changes import NewPolicy, Prepared
+    from admin_api.enforcement.policy.editor import PolicyEditor
+    from admin_api.enforcement.policy.state import PolicyState
 
 BY = "another node"
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A compiled plan. It is of use as long as ``base``, the rule files in force, are what it was compiled beside."""
-
-    plan: Plan
-    new: NewPolicy
-    base: RuleFileSet
-
-
-class Preparation:
-    """Compiles plans.
-
-    The rule files of one that is tried on some nodes first are kept: the same are put in force later, whatever is on
-    disk then.
-    """
-
-    def __init__(self, state: PolicyState) -> None:
-        self._state = state
-        self._kept: RuleFileSet | None = None
-        self._kept_of = 0  # the number of the proposal
-
-    def keep(self, number: int, files: RuleFileSet) -> None:
-        self._kept_of, self._kept = number, files
-
-    async def prepare(self, plan: Plan, number: int = 0) -> Prepared:
-        """Compile what ``plan`` wants; ``number`` is that of its proposal.
-
-        Raises ``PolicyError``, and ``ApiError`` for an earlier version not kept.
-        """
-        state = self._state
-        base = state.files
-        documents = await state.read_documents()
-        if plan.confirms and plan.confirms == self._kept_of and self._kept is not None:
-            files = self._kept
-        elif plan.kind is PlanKind.FILES:
-            files = RuleFileSet(await state.read_disk())
-        elif plan.kind is PlanKind.VERSION:
-            async with state.store.read() as unit:
-                latest = await unit.revisions.latest()
-                newest = 0 if latest is None else latest.number
-                files = (await read_earlier(unit, plan.version, newest, base, documents)).files
-        else:
-            files = base
-        for name, document in plan.rules.items():
-            documents.pop(name, None)
-            if document is not None:
-                documents[name] = document
-        new = await state.compile(files, documents)
-        if plan.trial:
-            self.keep(number, files)
-        return Prepared(plan, new, base)
 
 
 class PolicyFollower:

@@ -6,26 +6,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from admin_api.enforcement.api_rules import as_documents
-from admin_api.enforcement.following import Prepared
-from admin_api.enforcement.revisions import Documents, Note, RuleEdits, note_revision, tell_version
-from admin_api.enforcement.rollout import Alone
-from admin_api.enforcement.rule_file_set import RuleFileSet
+from admin_api.enforcement.policy.changes import NewPolicy, Prepared
+from admin_api.enforcement.policy.revisions import Documents, Note, RuleEdits, note_revision, tell_version
+from admin_api.enforcement.policy.rollout import Alone
+from admin_api.enforcement.policy.rule_file_set import RuleFileSet
 from admin_api.log_events import ApiEvent
 from sentry_engine.policy.rule_files import RuleFiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-    from datetime import datetime
 
     from admin_api.clock import Clock
-    from admin_api.enforcement.canary import Canary
     from admin_api.enforcement.kernel_filter import KernelFilter
-    from admin_api.enforcement.rollout import Plan, Rollout
+    from admin_api.enforcement.policy.changes import Pending, Plan
+    from admin_api.enforcement.policy.rollout import Rollout
     from admin_api.ports import LiveSessions, PolicyLoader
     from admin_api.store import Store, UnitOfWork
     from admin_api.workers import ControlWorker
@@ -34,30 +32,6 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import EventSink
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class NewPolicy:
-    """A compiled policy with the files that it was compiled of."""
-
-    policy: Policy
-    files: RuleFileSet
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A policy that must be confirmed. ``before`` is what was in force at the version before it.
-
-    ``before`` is ``None`` after a restart: then the store has it.
-    Where a ``canary`` is not tried it is ``None`` too.
-    """
-
-    version: int
-    confirm_by: datetime
-    deadline: float  # monotonic
-    by: str
-    before: NewPolicy | None = None
-    canary: Canary | None = None
 
 
 class PolicyState:

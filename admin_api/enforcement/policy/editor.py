@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,10 @@ from admin_api.enforcement.api_rules import (
     keep_login,
     point_into_rule,
 )
-from admin_api.enforcement.canary import OTHERS_FIRST, CanaryEditor, describe
-from admin_api.enforcement.following import Preparation
-from admin_api.enforcement.policy_state import NewPolicy, Pending
-from admin_api.enforcement.reports import AppliedReport
-from admin_api.enforcement.revisions import (
+from admin_api.enforcement.policy.canary import OTHERS_FIRST, CanaryEditor, describe
+from admin_api.enforcement.policy.changes import Application, NewPolicy, Pending, Plan, PlanKind
+from admin_api.enforcement.policy.preparation import Preparation
+from admin_api.enforcement.policy.revisions import (
     RULES,
     Documents,
     Note,
@@ -37,9 +36,9 @@ from admin_api.enforcement.revisions import (
     read_earlier,
     write_rules,
 )
-from admin_api.enforcement.rollout import Plan, PlanKind
-from admin_api.enforcement.rule_file_set import RuleFileSet
-from admin_api.enforcement.safeguards import MAX_CUT, add_tunnel_sources, lockout, refuse_large_cut
+from admin_api.enforcement.policy.rule_file_set import RuleFileSet
+from admin_api.enforcement.policy.safeguards import MAX_CUT, add_tunnel_sources, lockout, refuse_large_cut
+from admin_api.enforcement.reports import AppliedReport
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.log_events import ApiEvent
 from admin_api.progress import advance, pass_no_return
@@ -48,8 +47,8 @@ from sentry_engine import Action, Policy, PolicyError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from admin_api.enforcement.policy_state import PolicyState
-    from admin_api.enforcement.trials import Trials
+    from admin_api.enforcement.policy.state import PolicyState
+    from admin_api.enforcement.policy.trials import Trials
     from admin_api.store import UnitOfWork
     from admin_api.store.tables import PolicyRevision, Rule
     from vpn_frontend.settings import Address
@@ -61,26 +60,6 @@ RETRY = 5.0  # seconds until a failed rollback is tried again
 SERVER = "system"  # who rolls back without a request
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """A policy to apply: ``rules`` for the API's rules (``None``: they stay), and the rule files on disk.
-
-    ``version``: return to this version instead. ``expect`` gets the version in force, and raises if the caller does not
-    know it. ``own``: addresses of the caller. ``canary``: names of the nodes that try it first.
-    """
-
-    by: str
-    rules: Documents | None = None
-    version: int | None = None
-    reason: str = ""
-    confirm_within: float | None = None
-    dry_run: bool = False
-    force: bool = False
-    own: Sequence[Address] = ()
-    expect: Callable[[int], None] = lambda _: None
-    canary: Sequence[str] = ()
 
 
 class PolicyEditor:

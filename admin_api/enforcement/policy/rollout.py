@@ -7,54 +7,33 @@ A server of its own asks none: ``Alone``. Several are in ``admin_api/fleet/polic
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from admin_api.enforcement.canary import CanaryRows
-    from admin_api.enforcement.following import Prepared
+    from admin_api.enforcement.policy.changes import Application, Canary, Plan, Prepared
     from admin_api.store import UnitOfWork
 
 
-class PlanKind(StrEnum):
-    """What another server has to do for a change."""
+class CanaryRows(Protocol):
+    """The canaries of a fleet, which all its nodes see. Failures of the database are raised."""
 
-    RULES = "rules"  # compile the changed rules with the rule files that it has in force
-    FILES = "files"  # read the rule files on its disk
-    VERSION = "version"  # return to the rule files of an earlier version
+    async def check(self, names: Sequence[str]) -> None:
+        """Raises ``ApiError`` unless each is the name of a live node."""
 
+    async def begin(self, unit: UnitOfWork, proposal: int, plan: Plan, wanted: Application) -> Canary:
+        """Write a canary. What is left of an earlier one is over."""
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A change of the policy. ``rules``: those of the API that change, by id; ``None``: removed."""
+    async def end(self, unit: UnitOfWork, proposal: int, outcome: str, by: str, why: str) -> bool:
+        """False: it has ended before."""
 
-    kind: PlanKind
-    by: str
-    rules: Mapping[str, dict[str, Any] | None] = field(default_factory=dict)
-    version: int = 0  # to return to
-    trial: bool = False  # on some servers first
-    confirms: int = 0  # the number of the trial that this puts in force everywhere
+    async def note_in_force(self, proposal: int, cut: int) -> None:
+        """This node has it in force, and disconnected ``cut`` sessions for it."""
 
-    def as_document(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind.value,
-            "by": self.by,
-            "rules": dict(self.rules),
-            "version": self.version,
-            "trial": self.trial,
-            "confirms": self.confirms,
-        }
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Raises ``ValueError`` or ``KeyError`` for a plan of a release that knows more."""
-        kind = PlanKind(document["kind"])
-        trial, confirms = bool(document.get("trial", False)), int(document.get("confirms", 0))
-        return cls(kind, str(document["by"]), dict(document["rules"]), int(document["version"]), trial, confirms)
+    async def spread(self, proposal: int) -> Sequence[str]:
+        """Wait until its nodes have it in force, for some seconds. Returns the names of those that have."""
 
 
 class Rollout(Protocol):
