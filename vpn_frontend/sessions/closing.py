@@ -15,11 +15,12 @@ from vpn_frontend.sessions.records.session_events import emit_session_event
 from vpn_frontend.sessions.session import Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sentry_engine import Engine
     from vpn_frontend.gateway.interface import Gateway
     from vpn_frontend.ports import EventSink
-    from vpn_frontend.sessions.address_pool import AddressPools
-    from vpn_frontend.sessions.fleet.entrance import FleetEntrance
+    from vpn_frontend.sessions.addresses.pools import AddressPools
     from vpn_frontend.sessions.index import SessionIndex
     from vpn_frontend.sessions.iroutes import Iroutes
     from vpn_frontend.sessions.limits.traffic import TrafficLimits
@@ -65,7 +66,7 @@ class SessionCloser:
         self._disconnects = disconnects
         self._statistics = statistics
         self._hook_calls = hook_calls
-        self.fleet: FleetEntrance | None = None  # of a node of a fleet
+        self.give_back: Callable[[Session], None] = self._give_back_addresses  # a node of a fleet tells the others too
 
     def close_session(self, session: Session, reason: CloseReason, now: float | None, text: str = "") -> None:
         """Release cookie and lease at once; the gateway's answer brings ``finish_session``. Idempotent.
@@ -113,10 +114,7 @@ class SessionCloser:
         self._ledger.account_session(session, session.counters)
         self._traffic.release(session)
         self._index.remove_session(session)
-        if self.fleet is not None:
-            self.fleet.finish(session)
-        elif session.addresses is not None:
-            self._pools.give_back(session.addresses)
+        self.give_back(session)
         self._iroutes.release(session)
         self.report_end(session)
 
@@ -149,6 +147,10 @@ class SessionCloser:
             dtls_tx_bytes=session.counters.dtls_tx_bytes,
             duration=duration,
         )
+
+    def _give_back_addresses(self, session: Session) -> None:
+        if session.addresses is not None:
+            self._pools.give_back(session.addresses)
 
     def _close_in_gateway(self, session: Session, frame: bytes) -> None:
         session.unsent_close = None

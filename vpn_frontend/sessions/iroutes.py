@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vpn_frontend.ports import ClientRoutes
-    from vpn_frontend.sessions.address_pool import InnerAddresses
-    from vpn_frontend.sessions.outside_addresses import OutsideAddresses
+    from vpn_frontend.sessions.addresses.outside import OutsideAddresses
+    from vpn_frontend.sessions.addresses.pool import InnerAddresses
     from vpn_frontend.sessions.session import Session
     from vpn_frontend.settings import Address, Network
 

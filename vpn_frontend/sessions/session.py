@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sentry_engine import Lease
     from vpn_frontend.gateway.limits import Budget
     from vpn_frontend.ports import CloseReason, Device, RemoteLogin, UserRecord
-    from vpn_frontend.sessions.address_pool import InnerAddresses
+    from vpn_frontend.sessions.addresses.pool import InnerAddresses
     from vpn_frontend.sessions.effective_settings import EffectiveSettings
     from vpn_frontend.settings import Address
 

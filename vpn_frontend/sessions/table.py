@@ -18,7 +18,9 @@ from vpn_frontend.gateway.interface import Cause, GatewayError
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.protocol.connect_response import TunnelGrant, carries_ipv6, negotiate_mtu
 from vpn_frontend.protocol.dtls_negotiation import choose_dtls
-from vpn_frontend.sessions.address_pool import AddressPools, NoAddressError
+from vpn_frontend.sessions.addresses.outside import OutsideAddresses
+from vpn_frontend.sessions.addresses.pool import NoAddressError
+from vpn_frontend.sessions.addresses.pools import AddressPools
 from vpn_frontend.sessions.admission import Admission, CookieError, Login, RefusedError
 from vpn_frontend.sessions.closing import SessionCloser
 from vpn_frontend.sessions.effective_settings import SettingsResolver
@@ -34,7 +36,6 @@ from vpn_frontend.sessions.limits.access import AccessRefusal, find_refusal, nex
 from vpn_frontend.sessions.limits.traffic import TrafficLimits
 from vpn_frontend.sessions.limits.usage import UsageLedger, local_day
 from vpn_frontend.sessions.live_sessions import LiveSessions
-from vpn_frontend.sessions.outside_addresses import OutsideAddresses
 from vpn_frontend.sessions.pending_logins import PendingLogins
 from vpn_frontend.sessions.persistence.restorer import SessionRestorer
 from vpn_frontend.sessions.persistence.resumption import draft_resumption
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
         UserRecord,
     )
     from vpn_frontend.protocol.connect_request import TunnelRequest
-    from vpn_frontend.sessions.address_pool import InnerAddresses
+    from vpn_frontend.sessions.addresses.pool import InnerAddresses
     from vpn_frontend.sessions.fleet.port import Fleet
     from vpn_frontend.sessions.liveness_probe import LivenessProbe
     from vpn_frontend.sessions.records.recorder import SessionRecorder
@@ -103,13 +104,9 @@ class SessionTable:
         self._events = events
         self._wall_clock = wall_clock
         outside = OutsideAddresses(settings.addresses_within, client_routes)
-        self._pools = AddressPools(
-            settings.network.ipv4_pool,
-            settings.network.ipv6_pool,
-            settings.more_pools(),
-            outside,
-            pool_type(fleet, client_routes),
-        )
+        own, others = settings.network, settings.more_pools()
+        pools = pool_type(fleet, client_routes)
+        self._pools = AddressPools(own.ipv4_pool, own.ipv6_pool, others, outside, pools)
         kernel = self._hook_calls.unless_set(client_routes)
         self._iroutes = Iroutes(settings.iroutes_within, self._pools.networks, kernel, outside)
         self._index = SessionIndex()

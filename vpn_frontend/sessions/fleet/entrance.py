@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sentry_engine.rules.user_rules import limit_of
 from vpn_frontend.ports import CloseReason
 from vpn_frontend.protocol.connect_response import carries_ipv6, negotiate_mtu
-from vpn_frontend.sessions.address_pool import InnerAddresses, NoAddressError
+from vpn_frontend.sessions.addresses.pool import InnerAddresses, NoAddressError
 from vpn_frontend.sessions.admission import CookieError, RefusedError
 from vpn_frontend.sessions.cookies import digest_of
 from vpn_frontend.sessions.fleet.lent_pool import LentPool
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sentry_engine import Engine
     from vpn_frontend.gateway.interface import Gateway
     from vpn_frontend.ports import UserRecord
-    from vpn_frontend.sessions.address_pool import AddressPools
+    from vpn_frontend.sessions.addresses.pools import AddressPools
     from vpn_frontend.sessions.admission import Admission
     from vpn_frontend.sessions.closing import SessionCloser
     from vpn_frontend.sessions.fleet.logins import FleetLogins
@@ -81,7 +81,7 @@ class FleetEntrance:
         self._closer = closer
         self._pools = pools
         self._engine = engine
-        closer.fleet = self
+        closer.give_back = self.finish
         index.seal_cookies(self.seal)
 
     def seal(self, session: Session) -> str:

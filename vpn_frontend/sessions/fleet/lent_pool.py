@@ -14,7 +14,7 @@ from functools import partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
-from vpn_frontend.sessions.address_pool import AddressPool, AddressT, NoAddressError
+from vpn_frontend.sessions.addresses.pool import AddressPool, AddressT, NoAddressError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sentry_engine import Action, AdmissionRefused
 from vpn_frontend.gateway.interface import GatewayError
 from vpn_frontend.ports import CloseReason, UserRecord
-from vpn_frontend.sessions.address_pool import NoAddressError
+from vpn_frontend.sessions.addresses.pool import NoAddressError
 from vpn_frontend.sessions.admission import RefusedError
 from vpn_frontend.sessions.limits.access import find_refusal, next_check
 from vpn_frontend.sessions.session import Peer, Phase, Session
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sentry_engine import Engine
     from vpn_frontend.gateway.interface import Counters, Gateway
-    from vpn_frontend.sessions.address_pool import AddressPools
+    from vpn_frontend.sessions.addresses.pools import AddressPools
     from vpn_frontend.sessions.closing import SessionCloser
     from vpn_frontend.sessions.effective_settings import SettingsResolver
     from vpn_frontend.sessions.index import SessionIndex

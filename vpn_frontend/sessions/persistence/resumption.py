@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sentry_engine.addresses import show_address
 from vpn_frontend.ports import NO_DEVICE, Device, RemoteLogin, UserRecord
-from vpn_frontend.sessions.address_pool import InnerAddresses
+from vpn_frontend.sessions.addresses.pool import InnerAddresses
 from vpn_frontend.sessions.cookies import DIGEST_SIZE
 from vpn_frontend.sessions.persistence.plain_values import from_plain, to_plain
 from vpn_frontend.sessions.session import ToldUsage

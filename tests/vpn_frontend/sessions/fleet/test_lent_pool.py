@@ -3,7 +3,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from vpn_frontend.sessions.address_pool import AddressPools, InnerAddresses, NoAddressError
+from vpn_frontend.sessions.addresses.pool import InnerAddresses, NoAddressError
+from vpn_frontend.sessions.addresses.pools import AddressPools
 from vpn_frontend.sessions.fleet.lent_pool import LentPool
 
 FIRST, SECOND, THIRD = (ip_address(f"10.0.0.{number}") for number in (5, 6, 7))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
-from vpn_frontend.sessions.address_pool import NoAddressError
+from vpn_frontend.sessions.addresses.pool import NoAddressError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -6,8 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from vpn_frontend.sessions import address_pool
-from vpn_frontend.sessions.address_pool import AddressPool, AddressPools, InnerAddresses, NoAddressError
+from vpn_frontend.sessions.addresses import pool as pool_module
+from vpn_frontend.sessions.addresses.pool import AddressPool, InnerAddresses, NoAddressError
+from vpn_frontend.sessions.addresses.pools import AddressPools
 
 
 @pytest.mark.parametrize("length", [24, 28, 29, 30])
@@ -23,7 +24,7 @@ def test_every_free_address_is_given_before_one_is_refused(length):
 
 
 def test_of_a_pool_without_end_few_addresses_rest(monkeypatch):
-    monkeypatch.setattr(address_pool, "MAX_RESTING", 3)
+    monkeypatch.setattr(pool_module, "MAX_RESTING", 3)
     pool = AddressPool(IPv6Network("fd00::/64"))
     given = []
     for index in range(9):

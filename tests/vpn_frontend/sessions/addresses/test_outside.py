@@ -9,9 +9,10 @@ import pytest
 
 from vpn_frontend.gateway.interface import Counters, GatewayError
 from vpn_frontend.ports import CloseReason, UserRecord
-from vpn_frontend.sessions.address_pool import AddressPools, InnerAddresses, NoAddressError
+from vpn_frontend.sessions.addresses.outside import OutsideAddresses
+from vpn_frontend.sessions.addresses.pool import InnerAddresses, NoAddressError
+from vpn_frontend.sessions.addresses.pools import AddressPools
 from vpn_frontend.sessions.admission import RefusedError
-from vpn_frontend.sessions.outside_addresses import OutsideAddresses
 from vpn_frontend.settings import NetworkSettings
 from vpn_frontend.testing import MemoryGateway
 
