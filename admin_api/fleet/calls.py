@@ -41,9 +41,11 @@ class UnknownAnswerError(FleetSilentError):
 class Calls:
     """For one event loop. ``call`` may run beside itself."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, connections: int = CONNECTIONS, statement_timeout: int | None = None) -> None:
+        """``statement_timeout``: milliseconds; ``None``: as long as a login may wait."""
         self._hosts = hosts_of(url)
-        self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._slots = asyncio.Semaphore(connections)
+        self._statement_timeout = STATEMENT_TIMEOUT if statement_timeout is None else statement_timeout
         self._idle: list[psycopg.AsyncConnection[Row]] = []
         self._running: set[asyncio.Task[list[Row]]] = set()
         self._failures = 0
@@ -135,7 +137,8 @@ class Calls:
 
     async def _connect(self) -> psycopg.AsyncConnection[Row]:
         problem: Exception | None = None
-        settings = f"-c statement_timeout={STATEMENT_TIMEOUT} -c lock_timeout={STATEMENT_TIMEOUT} -c jit=off"
+        limit = self._statement_timeout
+        settings = f"-c statement_timeout={limit} -c lock_timeout={limit} -c jit=off"
         for attempt in self._hosts.in_turn():
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT / len(self._hosts)):

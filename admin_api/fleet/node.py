@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 
-LOOK_AGAIN = 0.02  # seconds between two looks at what the others have applied
+FIRST_LOOK, LOOK_AGAIN = 0.002, 0.02  # seconds between two looks at what the others have applied: they become longer
 
 
 class FleetNode:
@@ -54,7 +54,7 @@ class FleetNode:
         self.settings = settings
         self.store = store
         self.membership = Membership(url, settings, events)
-        self.changes = Changes(store, self.membership, events)
+        self.changes = Changes(url, store, self.membership, events)
         self._events = events
         self._rules: RulesPart | None = None
         self._deliveries: DeliveryTakeover | None = None
@@ -109,14 +109,15 @@ class FleetNode:
 
     async def wait_applied(self, revision: int, seconds: float) -> tuple[int, int]:
         """Wait until all live nodes have applied ``revision``. Returns on how many it is, and how many are alive."""
-        found = (1, 1)
+        found, pause = (1, 1), FIRST_LOOK
         try:
             async with asyncio.timeout(seconds):
                 while True:
                     found = await count_applied(self.store, revision, self.settings.dead_after)
                     if found[0] >= found[1]:
                         return found
-                    await asyncio.sleep(LOOK_AGAIN)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LOOK_AGAIN)
         except (TimeoutError, SQLAlchemyError):
             return found  # what was seen last
 

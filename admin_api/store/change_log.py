@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
 PUBLISH = text(
-    "SELECT fleet.publish_v1((SELECT id FROM fleet.nodes WHERE name = :node),"
+    "SELECT fleet.publish_v2((SELECT id FROM fleet.nodes WHERE name = :node), :origin,"
     " CAST(:kinds AS text[]), CAST(:keys AS text[]), CAST(:bodies AS jsonb[]))"
 )
 LOCK = text("SELECT extract(epoch FROM clock_timestamp()) FROM fleet.head FOR UPDATE")
@@ -41,9 +41,11 @@ class NotedChange:
 class ChangeLog:
     """The changes of one unit of work. Without a fleet nothing is gathered, and nothing asked of the database."""
 
-    def __init__(self, session: AsyncSession, node: str) -> None:
+    def __init__(self, session: AsyncSession, node: str, origin: str) -> None:
+        """``origin``: of this process, see ``Store``."""
         self._session = session
         self._node = node
+        self._origin = origin
         self._noted: list[NotedChange] = []
         self.revision = 0  # of the last published change
 
@@ -75,6 +77,7 @@ class ChangeLog:
             some = noted[start : start + MAX_AT_ONCE]
             values = {
                 "node": self._node,
+                "origin": self._origin,
                 "kinds": [change.kind for change in some],
                 "keys": [change.key for change in some],
                 "bodies": [json.dumps(change.body) for change in some],

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import event, text
@@ -67,6 +68,7 @@ class Store:
         self._for_requests = for_requests
         self._breaker = Breaker(clock.monotonic)
         self.node = node  # the name of this server in its fleet; empty: there is none
+        self.origin = token_hex(8)  # of this process, in the changes that it makes
         self.claim = ServerClaim(engine, shared=bool(node))
         self._writing = asyncio.Lock()
         self._checking = asyncio.Lock()
@@ -138,7 +140,7 @@ class Store:
     async def read(self) -> AsyncIterator[UnitOfWork]:
         """Yields a unit of work on a consistent view; changes in it are discarded."""
         async with self._use() as engine, AsyncSession(engine, expire_on_commit=False) as session:
-            yield UnitOfWork(session, self.clock, self.node)
+            yield UnitOfWork(session, self.clock, self.node, self.origin)
 
     @asynccontextmanager
     async def connected(self, *, writes: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -154,7 +156,7 @@ class Store:
         """Yields a unit of work: committed when the block ends, rolled back if it raises."""
         async with self._use(writes=True) as engine, AsyncSession(engine, expire_on_commit=False) as session:
             await session.connection(execution_options={WRITES: True})
-            unit = UnitOfWork(session, self.clock, self.node)
+            unit = UnitOfWork(session, self.clock, self.node, self.origin)
             try:
                 yield unit
                 if unit.rules.changed and not unit.changes.tells_of("rules"):

@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 class UnitOfWork:
     """Reads and changes rows; only ``Store.write`` commits."""
 
-    def __init__(self, session: AsyncSession, clock: Clock, node: str = "") -> None:
-        """``node``: the name in a fleet; its own rows are read and replaced alone."""
+    def __init__(self, session: AsyncSession, clock: Clock, node: str = "", origin: str = "") -> None:
+        """``node``: the name in a fleet; its own rows are read and replaced alone. ``origin``: as ``Store.origin``."""
         self._session = session
         self.accounting = AccountingRepository(session, node)
         self.audit = AuditRepository(session, clock)
         self.blocks = BlockRepository(session)
-        self.changes = changes = ChangeLog(session, node)
+        self.changes = changes = ChangeLog(session, node, origin)
         self.devices = DeviceRepository(session)
         self.idempotency = IdempotencyRepository(session, clock)
         self.penalties = PenaltyRepository(session, node)

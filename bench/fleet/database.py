@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from admin_api.fleet.changes.changes import LOG
+from admin_api.fleet.changes.changes import READ
 from admin_api.fleet.membership.beats import BEAT, JOIN
 from admin_api.fleet.sessions.admission import ADMIT, CLAIM, RELEASE
 from admin_api.store import Store
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LISTENERS = 50
 SOURCE = "198.51.100.1"
-PUBLISH = "SELECT fleet.publish_v1(%s, '{block}', '{k}', ARRAY[%s]::jsonb[])"
+PUBLISH = "SELECT fleet.publish_v2(%s, '', '{block}', '{k}', ARRAY[%s]::jsonb[])"
 BODY = '{"cidr": "198.51.100.7/32", "seconds": 600, "reason": "Measured", "id": "0123456789abcdef"}'
 WAL = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
 
@@ -112,8 +112,7 @@ def _changes(client: Client, url: str, me: tuple[int, int], calls: int) -> Itera
         spent = sum(one.cpu() for one in waiting) - before
     yield Sample("PostgreSQL: a notification, each listener", "us of CPU", 1e6 * spent / calls / LISTENERS)
     (head,) = client.ask("SELECT revision FROM fleet.head")[0]
-    read = str(LOG).replace(":cursor", "%s").replace(":limit", "%s")
-    reads = [(read, (int(str(head)) - 1, 1001))] * calls
+    reads = [(READ, (int(str(head)) - 1, 1001))] * calls
     yield from _measured(client, "read a change", "each", reads)
     yield Sample("PostgreSQL: storage of a change", "bytes", _table_size(client, "fleet.log") / float(str(head)))
 

@@ -13,10 +13,9 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from sqlalchemy import text
-
+from admin_api.fleet.calls import Calls
 from admin_api.fleet.membership.membership import NodeState
 from admin_api.log_events import ApiEvent
 
@@ -30,16 +29,13 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1000  # changes read at a time
 RETRY = 1.0  # seconds until a failed look is repeated; a beat or a notification comes first
-HEAD = text("SELECT revision, floor, tag FROM fleet.head")
-LOG = text(
-    "SELECT revision, tag, kind, key, body, node, extract(epoch FROM clock_timestamp() - at) AS age FROM fleet.log"
-    " WHERE revision >= :cursor ORDER BY revision LIMIT :limit"
-)
+READ_WAIT = 5.0  # seconds for an answer
+READ = "SELECT * FROM fleet.read_log_v1(%s, %s)"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row of the log. ``own``: this node has made it, and it is in force here."""
+    """One row of the log. ``own``: this process has made it, and it is in force here."""
 
     revision: int
     kind: str
@@ -47,6 +43,24 @@ class Change:
     body: dict[str, Any]
     own: bool
     age: float  # seconds since it was made, by the clock of the database
+
+
+class Head(NamedTuple):
+    revision: int
+    floor: int
+    tag: str
+
+
+class Row(NamedTuple):
+    """The columns of a change, as ``READ`` returns them behind those of the head."""
+
+    revision: int
+    tag: str
+    kind: str
+    key: str
+    body: dict[str, Any]
+    origin: str
+    age: float
 
 
 class Part(Protocol):
@@ -65,7 +79,9 @@ class Part(Protocol):
 class Changes:
     """The cursor of this node, and the task that follows the log."""
 
-    def __init__(self, store: Store, membership: Membership, events: EventSink) -> None:
+    def __init__(self, url: str, store: Store, membership: Membership, events: EventSink) -> None:
+        """``url``: of the database. The log has a connection of its own: no login holds up a block."""
+        self._calls = Calls(url, 1, int(1000 * READ_WAIT))
         self._store = store
         self._membership = membership
         self._events = events
@@ -89,7 +105,8 @@ class Changes:
 
     async def start(self) -> None:
         """Note where the log stands. Called before the parts read their tables: what they read then is not older."""
-        self._revision, _, self._tag = await self._read_head()
+        head, _ = await self._read(0, 0)
+        self._revision, self._tag = head.revision, head.tag
         self._membership.report(applied=self._revision)
 
     def follow(self) -> None:
@@ -103,6 +120,7 @@ class Changes:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
+        await self._calls.close()
 
     async def wait_for(self, revision: int) -> None:
         """Wait until this node has applied ``revision``."""
@@ -134,33 +152,25 @@ class Changes:
 
     async def _apply_some(self) -> bool:
         """Apply the next changes. Returns whether there may be more."""
-        head, floor, tag = await self._read_head()
-        if (head, tag) == (self._revision, self._tag):
+        head, rows = await self._read(self._revision, AT_ONCE + 1)
+        if (head.revision, head.tag) == (self._revision, self._tag):
             return False
-        if head < self._revision:
-            await self._compare(restored=True)
-            return False
-        if self._revision < floor:
+        if self._revision < head.floor:
             await self._compare(restored=False)
             return False
-        async with self._store.connected() as connection:
-            values = {"cursor": self._revision, "limit": AT_ONCE + 1}
-            rows = (await connection.execute(LOG, values)).all()
         if self._revision:
-            if not rows or (rows[0].revision, str(rows[0].tag)) != (self._revision, self._tag):
-                _, floor, _ = await self._read_head()  # another node may have trimmed the log meanwhile
-                await self._compare(restored=self._revision >= floor)
+            if not rows or (rows[0].revision, rows[0].tag) != (self._revision, self._tag):
+                await self._compare(restored=True)
                 return False
             rows = rows[1:]
         if rows:
             await self._apply(rows)
         return len(rows) >= AT_ONCE
 
-    async def _apply(self, rows: Sequence[Any]) -> None:
-        identity = self._membership.identity
-        own = None if identity is None else identity.node
+    async def _apply(self, rows: Sequence[Row]) -> None:
+        own = self._store.origin
         changes = [
-            Change(row.revision, row.kind, row.key, row.body, row.node == own, max(0.0, float(row.age))) for row in rows
+            Change(row.revision, row.kind, row.key, row.body, row.origin == own, max(0.0, row.age)) for row in rows
         ]
         for part, same in groupby(changes, key=lambda change: self._parts.get(change.kind)):
             some = list(same)
@@ -169,17 +179,17 @@ class Changes:
                 self._events.emit(ApiEvent.FLEET_CHANGE_UNKNOWN, change=some[0].kind, count=len(some))
             else:
                 await part.apply(some)
-        self._note(rows[-1].revision, str(rows[-1].tag))
+        self._note(rows[-1].revision, rows[-1].tag)
 
     async def _compare(self, *, restored: bool) -> None:
         before = self._revision
-        revision, _, tag = await self._read_head()
+        head, _ = await self._read(0, 0)
         for part in dict.fromkeys(self._parts.values()):
             await part.compare(restored=restored)
-        self._note(revision, tag)
+        self._note(head.revision, head.tag)
         if restored:
             self._membership.assert_again()
-            self._events.emit(ApiEvent.FLEET_STORE_RESTORED, before=before, revision=revision)
+            self._events.emit(ApiEvent.FLEET_STORE_RESTORED, before=before, revision=head.revision)
 
     def _note(self, revision: int, tag: str) -> None:
         self._revision, self._tag = revision, tag
@@ -187,7 +197,9 @@ class Changes:
         self._applied.set()
         self._applied = asyncio.Event()
 
-    async def _read_head(self) -> tuple[int, int, str]:
-        async with self._store.connected() as connection:
-            row = (await connection.execute(HEAD)).one()
-        return row.revision, row.floor, str(row.tag)
+    async def _read(self, cursor: int, most: int) -> tuple[Head, Sequence[Row]]:
+        """The head, and the changes from ``cursor`` on, all of one moment."""
+        rows = await self._calls.call(READ, (cursor, most), READ_WAIT)
+        revision, floor, tag = rows[0][:3]
+        changes = [Row(row[3], str(row[4]), *row[5:]) for row in rows if row[3] is not None]
+        return Head(revision, floor, str(tag)), changes

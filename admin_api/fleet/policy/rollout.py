@@ -20,7 +20,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from admin_api.enforcement.policy.revisions import RULES
-from admin_api.fleet.changes.changes import HEAD
 from admin_api.fleet.policy.rules import PROPOSED, read_problems
 from admin_api.http.problems import unavailable
 from admin_api.log_events import ApiEvent
@@ -47,6 +46,7 @@ SPREAD_WAIT = 5.0  # seconds for all nodes to put in force what they have compil
 LOOK_AGAIN, LONGEST_LOOK = 0.02, 0.25  # seconds between two looks: they become longer
 NO_ANSWER = "not all nodes agreed"
 TRIED = "tried on some nodes first"
+HEAD = text("SELECT revision FROM fleet.head")
 CLAIM = text(
     "SELECT fleet.claim_policy_v1(:node, :epoch, make_interval(secs => :dead_after), make_interval(secs => :longest))"
 )
@@ -158,7 +158,7 @@ class PolicyRollout:
             pause = min(2 * pause, LONGEST_LOOK)
 
     async def _catch_up(self) -> None:
-        ((head, _, _),) = await self._look(HEAD, {})
+        ((head,),) = await self._look(HEAD, {})
         try:
             async with asyncio.timeout(CATCH_UP_WAIT):
                 await self._changes.wait_for(head)

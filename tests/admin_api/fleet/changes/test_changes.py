@@ -211,6 +211,17 @@ class TestAccounts:
         await follows(other, one)
         assert other.sessions.list() == []
 
+    async def test_what_another_process_of_this_name_has_changed_is_applied(self, run_node, fleet_url, view):
+        one = await run_node("n1")
+        one.sessions.add(view("a", user="alice"))
+        fenced = await Store.open(fleet_url, node="n1")
+        async with fenced.write() as unit:
+            unit.changes.note("kill_user", "alice", text="bye")
+        await fenced.close()
+        async with patience():
+            await one.node.changes.wait_for(fenced.published)
+        assert one.sessions.list() == []
+
     async def test_groups_settings_and_webhooks_are_read_again(self, pair):
         one, other = pair
         async with one.store.write() as unit:
