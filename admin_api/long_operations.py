@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from admin_api.http.problems import ApiError, ProblemKind, policy_problems
 from admin_api.progress import current_progress
 from admin_api.store.columns import new_id
 from sentry_engine import PolicyError
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from sentry_engine.records import dataclass
 from vpn_frontend.ports import CloseReason
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

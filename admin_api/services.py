@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
@@ -19,6 +19,7 @@ from admin_api.one_time_codes import OneTimeCodes
 from admin_api.ports import NoFeeds, NoWebhooks
 from admin_api.time_series import TimeSeries
 from admin_api.token_uses import TokenUses
+from sentry_engine.records import dataclass
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.settings import VpnSettings
 

@@ -7,9 +7,10 @@ A gauge is what it was at the end of its step. A counter is how much it rose dur
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from sentry_engine.records import dataclass
 
 MAX_PROBLEMS = 100  # reported per load
 

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from sentry_engine.addresses import Network, pack_network
+from sentry_engine.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.password import DIRECTORY_DEADLINE
 from vpn_frontend.gateway.accounts import Account, AccountsError, AccountsFile, FormerAccounts, read_accounts
 from vpn_frontend.ports import CloseReason, VpnEvent

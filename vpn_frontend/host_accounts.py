@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.login_ways import LoginWays
 
 if TYPE_CHECKING:

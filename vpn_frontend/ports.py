@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Protocol
 
+from sentry_engine.records import dataclass
 from vpn_frontend.settings import BandwidthSettings, Network, NetworkSettings, Overrides
 
 if TYPE_CHECKING:

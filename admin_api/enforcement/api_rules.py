@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, assert_never
@@ -18,6 +18,7 @@ from sentry_engine import FORMAT_VERSION, Action, PolicyError, Problem
 from sentry_engine.addresses import render_network
 from sentry_engine.policy.feeds import hide_login
 from sentry_engine.prefixes import Prefixes
+from sentry_engine.records import dataclass
 from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, PrefixRule
 from sentry_engine.rules.user_rules import UserRule
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import partial
 from heapq import merge
 from itertools import islice
@@ -17,6 +16,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from admin_api.enforcement.api_rules import DOCUMENT_PREFIX
+from sentry_engine.records import dataclass
 from sentry_engine.rules.columnar import ColumnarRules, parts_of
 
 if TYPE_CHECKING:

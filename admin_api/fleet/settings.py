@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from sentry_engine.records import dataclass
 
 SECRET_CHECK = b"ocsentry fleet: the same secret on all nodes"  # what the database may know of the secret
 

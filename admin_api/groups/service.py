@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from admin_api.groups.schemas import GroupCreate, GroupReplace, GroupView
@@ -18,6 +17,7 @@ from admin_api.session_settings.effective import (
     split_changed,
 )
 from admin_api.session_settings.overrides import read_group_settings, render_group_settings
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.group_logins import find_rules_problem
 from vpn_frontend.auth.group_rules import merge_group_rules
 from vpn_frontend.sessions.effective_settings import GLOBAL

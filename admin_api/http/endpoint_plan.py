@@ -8,12 +8,13 @@ as this API uses them: coroutines without ``yield``, and parameters without mode
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi.dependencies.utils import request_body_to_args
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence

@@ -12,8 +12,9 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
 from enum import StrEnum
+
+from sentry_engine.records import dataclass
 
 TOKEN_ID_BYTES = 6
 SECRET_BYTES = 32

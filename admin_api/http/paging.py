@@ -8,13 +8,13 @@ caller.
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel
 
 from admin_api.http.problems import ApiError, ProblemError, ProblemKind
+from sentry_engine.records import dataclass
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000

@@ -7,7 +7,6 @@ up before it has loaded one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from sentry_engine import PolicyError
+from sentry_engine.records import dataclass
 
 MEDIA_TYPE = "application/problem+json"
 

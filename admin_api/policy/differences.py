@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
 from difflib import unified_diff
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from admin_api.enforcement.api_rules import hide_logins
 from admin_api.enforcement.policy.revisions import Source
 from sentry_engine.policy.feeds import hide_login
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

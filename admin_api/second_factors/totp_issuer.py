@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 from admin_api.second_factors.secret_box import SecretBox
+from sentry_engine.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 """Settings as answers show them: every effective value with its origin, and what a change of them alters when."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
 from admin_api.session_settings.fields import as_toml
+from sentry_engine.records import dataclass
 from sentry_engine.rules.schedules import DAYS, Window
 from vpn_frontend.sessions.effective_settings import LIVE, EffectiveSettings
 

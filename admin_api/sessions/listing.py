@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin_api.http.problems import unavailable
 from admin_api.http.sorting import place_of, sorted_page
 from admin_api.sessions.schemas import SessionLive
 from admin_api.store.failures import describe_failure, is_unavailable
+from sentry_engine.records import dataclass
 from vpn_frontend.ports import SessionState, SessionView
 
 if TYPE_CHECKING:

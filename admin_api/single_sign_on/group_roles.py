@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin_api.roles import Role
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -12,13 +12,14 @@ import re
 import secrets
 import time
 from collections import Counter, OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import field
 from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 import httpx
 
 from admin_api.single_sign_on.sign_on import Departure, SignedOn, SignOnError
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.oidc.identity import read_identity
 from vpn_frontend.auth.oidc.provider import is_number
 from vpn_frontend.auth.oidc.signing_keys import ProviderError

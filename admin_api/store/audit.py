@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from sqlalchemy import delete, select
 from admin_api.store.filters import conditions_of, page_by
 from admin_api.store.tables import AuditEntry
 from admin_api.store.turns import AUDIT, take_turn
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

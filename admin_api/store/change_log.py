@@ -8,10 +8,11 @@ work that also write audit rows take the turn of the audit before, so that two o
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession

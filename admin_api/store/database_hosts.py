@@ -9,8 +9,9 @@ refused (``target_session_attrs``, read-write unless the address says otherwise)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

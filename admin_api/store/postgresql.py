@@ -16,13 +16,13 @@ import asyncio
 import contextlib
 import os
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from admin_api.store.database_hosts import DatabaseHosts
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

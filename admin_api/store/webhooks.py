@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from admin_api.store.columns import new_id
 from admin_api.store.filters import page_by
 from admin_api.store.turns import AUDIT, take_turn
 from admin_api.store.webhook_tables import Webhook, WebhookDelivery
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.totp.codes import clean_code, find_step, make_backup_codes, make_secret
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin_api.http.etags import etag_of_version, find_unchanged
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.progress import advance, pass_no_return
 from admin_api.store.identities.users import as_record
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.password import hash_password
 
 if TYPE_CHECKING:

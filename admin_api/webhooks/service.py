@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.store.columns import new_id
 from admin_api.webhooks.receivers import MAX_WEBHOOKS
 from admin_api.webhooks.signature import make_secret
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

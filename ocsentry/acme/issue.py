@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from ocsentry.acme.certificate import (
 from ocsentry.acme.order import order_certificate, register
 from ocsentry.acme.server import LETS_ENCRYPT, AcmeError, AcmeServer, open_client
 from ocsentry.setup.certificates import certificate_facts, inspect_pair
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,10 +6,11 @@ The keys in ``LIVE`` can change while the server runs. All others are opened, dr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from ocsentry.configuration.fields import Section
+from sentry_engine.records import dataclass
 from vpn_frontend.settings import BandwidthSettings, NetworkSettings, QuotaSettings, SessionSettings
 
 if TYPE_CHECKING:

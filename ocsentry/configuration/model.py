@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -59,6 +58,7 @@ from ocsentry.configuration.sections.radius import AccountingSection
 from ocsentry.configuration.sections.store import StoreSection
 from ocsentry.errors import OperatorError
 from ocsentry.observability.syslog_output import Facility, SyslogFormat
+from sentry_engine.records import dataclass
 from vpn_frontend.http_headers import MAX_HEADERS
 from vpn_frontend.settings import (
     MAX_CERTIFICATES,

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocsentry.errors import OperatorError
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

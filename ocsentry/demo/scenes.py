@@ -7,7 +7,6 @@ import re
 import secrets
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from shutil import which
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from ocsentry.api_client.client import ClientError
 from ocsentry.demo.client import DemoClient, answers
 from ocsentry.demo.network import DemoError, open_network
 from ocsentry.setup.certificates import inspect_pair
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin_api.second_factors.secret_box import SecretBox
 from ocsentry.errors import OperatorError
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from admin_api.store import Store

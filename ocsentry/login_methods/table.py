@@ -8,10 +8,10 @@ its row here.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.supervised_method import supervise
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ Names are stable. A test checks that every emitted event is listed; ``docs/opera
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from admin_api.log_events import ApiEvent
+from sentry_engine.records import dataclass
 from vpn_frontend.ports import VpnEvent
 
 Level = Literal["debug", "info", "warning", "error"]

@@ -7,10 +7,10 @@ are counted, and the count is logged when the budget allows. The event stream ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ocsentry.observability.event_catalog import LogEvent, level_of
+from sentry_engine.records import dataclass
 from vpn_frontend.ports import EventSink
 
 if TYPE_CHECKING:

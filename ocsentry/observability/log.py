@@ -13,13 +13,13 @@ import logging.handlers
 import queue
 import sys
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ocsentry.observability.event_catalog import Level, LogEvent
 from ocsentry.observability.ocserv_format import render_lines
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from ocsentry.errors import OperatorError
 from ocsentry.occtl.control import FAILED, OK, Control
 from ocsentry.occtl.words import Verb, describe, describe_all, find_command, lacks_argument
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

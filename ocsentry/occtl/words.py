@@ -7,9 +7,10 @@ far as the shorter of both goes, so ``show stat`` is ``show status``. What follo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

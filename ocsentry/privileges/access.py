@@ -6,13 +6,13 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocsentry.configuration.policy_files import watched_paths
 from ocsentry.configuration.sections.host import FOLDERS
 from ocsentry.privileges.server_reach import writable_folders
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import os
 import resource
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges import capabilities, filters, landlock, linux
 from ocsentry.privileges.errors import PrivilegeError
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from ocsentry.privileges.identity import Identity

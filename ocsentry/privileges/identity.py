@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 import pwd
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.errors import PrivilegeError
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from admin_api.connections.bound_socket import bind_endpoint
@@ -34,6 +34,7 @@ from ocsentry.privileges.pam.client import PamHelper
 from ocsentry.privileges.pam.scope import pam_scope_of
 from ocsentry.privileges.server_reach import named_lists, reach_of_server, writable_folders
 from sentry_engine.policy.rule_files import RuleFiles
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.descriptors import open_through
 
 if TYPE_CHECKING:

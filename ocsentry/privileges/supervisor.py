@@ -9,12 +9,12 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges import linux
 from ocsentry.privileges.helper.protocol import ProtocolError, receive_message
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     import socket

@@ -7,7 +7,6 @@ A file that is wrong changes nothing: neither its own keys, nor rules, nor certi
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from ocsentry.configuration.overrides import SettingError, apply_overrides
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.runtime.api_certificate import renew_certificate
 from sentry_engine import ClientLimits
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.certificates.server_certificate import CertificateError
 from vpn_frontend.gateway.interface import GatewayError
 from vpn_frontend.ports import VpnEvent

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin_api.ports import NoWebhooks, WebhookControl
@@ -13,6 +12,7 @@ from admin_api.webhooks.dispatcher import WebhookDispatcher
 from admin_api.webhooks.service import take_file_webhooks
 from ocsentry.errors import OperatorError
 from ocsentry.setup.webhook_secrets import read_webhook
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,7 +7,6 @@ import base64
 import hashlib
 import os
 import socket
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ocsentry.errors import OperatorError
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.certificates.server_certificate import CertificateError, load_certificate
 
 if TYPE_CHECKING:

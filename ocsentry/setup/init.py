@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from ocsentry.setup import host_network
 from ocsentry.setup.certificates import inspect_pair, local_names, make_self_signed, utc_now
 from ocsentry.setup.client_traffic import ClientTraffic
 from ocsentry.setup.layout import Layout
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.tun import ipv6_is_off
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ocsentry.configuration.ocserv.toml_text import render_toml
 from ocsentry.errors import OperatorError
 from ocsentry.user_files.password_file import parse_for_import
 from ocsentry.user_files.settings_file import MAX_BYTES, SettingsSyntaxError, parse_entries, read_settings
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

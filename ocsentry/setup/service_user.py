@@ -10,13 +10,13 @@ import contextlib
 import os
 import shlex
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.helper.configured import scope_of
 from ocsentry.privileges.identity import Identity
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ behind it for the digits. The PIN ``-`` is none. The secret is hexadecimal.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.totp.secret import OtpSecret
 
 MAX_PROBLEMS = 8  # that are told of one file

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ocsentry.errors import OperatorError
@@ -15,6 +14,7 @@ from ocsentry.user_files.oath_file import parse_oath_file
 from ocsentry.user_files.password_file import parse_password_file
 from ocsentry.user_files.read_through import ReadThroughFile
 from ocsentry.user_files.settings_folders import Folder, SettingsFolders
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

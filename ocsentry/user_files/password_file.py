@@ -8,11 +8,12 @@ Groups are separated by commas; ``*`` or empty text means none. A hash that begi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from admin_api.users.names import MAX_NAME, check_name
 from ocsentry.errors import OperatorError
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.crypt_hash import is_crypt_hash
 from vpn_frontend.auth.hash_cost import scheme_of
 

@@ -7,13 +7,14 @@ lists of both are joined, and replace the server's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
 
 from admin_api.session_settings.overrides import read_group_settings, read_user_settings
+from sentry_engine.records import dataclass
 from vpn_frontend.ocserv import grammar, values
 from vpn_frontend.settings import NetworkSettings, SessionSettings
 

@@ -11,12 +11,12 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from admin_api.session_settings.overrides import MAX_PROFILE, check_profile
 from ocsentry.user_files.settings_file import MAX_BYTES, SettingsSyntaxError, parse_entries, read_settings
+from sentry_engine.records import dataclass
 from vpn_frontend.ports import NO_LAYERS, SettingsFileError, VpnEvent
 
 if TYPE_CHECKING:

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sentry_engine.cores.interface import Request
+from sentry_engine.records import dataclass
 from sentry_engine.verdict import Verdict
 
 

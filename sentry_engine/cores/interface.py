@@ -22,11 +22,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from sentry_engine.addresses import Source, render_network
 from sentry_engine.cores.plan import Plan
+from sentry_engine.records import dataclass
 from sentry_engine.verdict import Action, Reason, Verdict
 
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import overload
 
 from sentry_engine.addresses import V4_OFFSET, is_ipv4, mask
+from sentry_engine.records import dataclass
 from sentry_engine.verdict import ACTIONS, REASONS, Action, Reason
 
 

@@ -13,13 +13,13 @@ import json
 import os
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 from sentry_engine.cores.native.library import ffi, lib
 from sentry_engine.cores.native.types import PolicyPointer
 from sentry_engine.cores.plan import PlanError
+from sentry_engine.records import dataclass
 
 HEAD = struct.Struct("<8sIIQQQ")  # magic, layout; bytes of meta, block and names; checksum of meta and names
 MAGIC = b"ocs-prep"

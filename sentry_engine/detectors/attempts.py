@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from sentry_engine.geoip.lookup import Location
+from sentry_engine.records import dataclass
 from sentry_engine.verdict import Reason
 
 

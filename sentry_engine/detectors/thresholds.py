@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sentry_engine.detectors.attempts import Response
+from sentry_engine.records import dataclass
 
 DETECTOR_PENALTY = 3_600.0  # seconds, for ``Response.PENALISE``
 

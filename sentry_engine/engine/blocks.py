@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sentry_engine.addresses import Address, Network, contains, pack_address, pack_network, split_network
 from sentry_engine.cores.interface import BlockedNetwork, Core, Request
 from sentry_engine.prefixes import Origin, Prefixes
+from sentry_engine.records import dataclass
 from sentry_engine.rules.model import PrefixRule
 from sentry_engine.verdict import Action, Event
 

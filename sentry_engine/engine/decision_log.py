@@ -9,10 +9,10 @@ rendered here: a reader looks up the location of an address when it shows the re
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from threading import Lock
 
 from sentry_engine.addresses import render_address
+from sentry_engine.records import dataclass
 from sentry_engine.verdict import Verdict
 
 MAX_RECORDS = 10_000  # kept for the reader; when full, the oldest is dropped and counted

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sentry_engine.cores.interface import Step
+from sentry_engine.records import dataclass
 from sentry_engine.verdict import Verdict
 
 

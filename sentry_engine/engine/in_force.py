@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sentry_engine.cores.interface import BlockedNetwork
 from sentry_engine.policy.policy import Policy
 from sentry_engine.prefixes import Prefixes
+from sentry_engine.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ must keep the lease that ``admit`` returned last.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from itertools import count
 from threading import Lock
 
+from sentry_engine.records import dataclass
 from sentry_engine.verdict import Action, Reason, Verdict
 
 ID_PREFIX = "lease-"

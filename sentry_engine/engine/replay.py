@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sentry_engine.addresses import AddressError, Network, pack_address, render_address
@@ -12,6 +11,7 @@ from sentry_engine.cores.factory import CoreName
 from sentry_engine.engine.decision_log import Decision
 from sentry_engine.engine.engine import Engine
 from sentry_engine.policy.policy import Policy
+from sentry_engine.records import dataclass
 from sentry_engine.rules.model import BLOCK_ID_PREFIX
 from sentry_engine.verdict import Action, Reason, Verdict
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sentry_engine.addresses import V4_OFFSET, AddressError, is_ipv4, pack_network, render_network
 from sentry_engine.cores.plan import MAX_LIMIT_EVENTS
+from sentry_engine.records import dataclass
 from sentry_engine.verdict import Reason
 
 VERSION = 3  # of the JSON; versions 1 (no sources) and 2 (no users) are still read

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sentry_engine.addresses import (
@@ -18,6 +18,7 @@ from sentry_engine.addresses import (
     render_address,
     render_network,
 )
+from sentry_engine.records import dataclass
 from sentry_engine.rules.model import PrefixRule
 from sentry_engine.rules.schedules import is_open
 from sentry_engine.verdict import Action

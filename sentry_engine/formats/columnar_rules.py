@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
@@ -20,6 +19,7 @@ from sentry_engine.addresses import AddressError
 from sentry_engine.formats.document_model import MAX_RULES
 from sentry_engine.formats.rule_model import ID_PATTERN, MAX_ID, MAX_TEXT
 from sentry_engine.prefixes import Prefixes
+from sentry_engine.records import dataclass
 from sentry_engine.rules.columnar import ColumnarRules
 from sentry_engine.rules.prefix_columns import pack_networks
 from sentry_engine.verdict import Action

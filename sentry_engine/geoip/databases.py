@@ -9,7 +9,7 @@ the event loop.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from sentry_engine.errors import PolicyError, Problem
 from sentry_engine.geoip.file_identity import FileIdentity
 from sentry_engine.geoip.mmdb_reader import Classify, CodedPrefixes, DatabaseError, Progress, check_database, read_tree
+from sentry_engine.records import dataclass
 
 MAX_CACHED = 6  # databases in memory: each kind, and its replacement
 ANONYMIZERS = ("anonymous_vpn", "hosting_provider", "public_proxy", "residential_proxy", "tor_exit_node")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -15,6 +14,7 @@ import maxminddb
 
 from sentry_engine.geoip.databases import GeoipPaths, classify_anonymous, classify_asn, classify_country
 from sentry_engine.geoip.mmdb_reader import BROKEN
+from sentry_engine.records import dataclass
 
 MAX_REMEMBERED = 4_096  # addresses
 SAMPLE = 500  # records searched for coordinates: a database has them nearly everywhere or nowhere

@@ -12,7 +12,6 @@ import io
 import struct
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import maxminddb
 
 from sentry_engine.addresses import V4_MAPPED, V4_OFFSET, render_address
 from sentry_engine.prefixes import Prefixes
+from sentry_engine.records import dataclass
 
 MAX_BYTES = 2 * 1024 * 1024 * 1024  # of a database; the largest sold today have a quarter of that
 MAX_RECORDS = 4_000_000  # distinct; an ASN database has 100 000

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sentry_engine.addresses import MASKS, V4_OFFSET, is_ipv4
 from sentry_engine.cores.plan import Aggregation, Entries, Entry, Limit, LoginPayback, Payback, Plan, PrefixTable, Tier
@@ -17,6 +17,7 @@ from sentry_engine.geoip.databases import GeoSnapshot
 from sentry_engine.policy.geo_rules import join_geo
 from sentry_engine.policy.policy import Policy
 from sentry_engine.prefixes import NOTHING, Prefixes
+from sentry_engine.records import dataclass
 from sentry_engine.rules.columnar import ColumnarRules, parts_of
 from sentry_engine.rules.defaults import BUILTIN_LIMITS, BUILTIN_PAYBACKS
 from sentry_engine.rules.model import LimitRule, PrefixRule

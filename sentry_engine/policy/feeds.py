@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +19,7 @@ from sentry_engine.errors import PolicyError, Problem
 from sentry_engine.formats.plain_list import MAX_BYTES, parse_list
 from sentry_engine.geoip.file_identity import FileIdentity
 from sentry_engine.prefixes import NOTHING, Prefixes
+from sentry_engine.records import dataclass
 from sentry_engine.rules.model import FeedRule
 
 MAX_DOWNLOAD = 16 * 1024 * 1024  # bytes of a list from a URL, decompressed: about a million addresses

@@ -10,13 +10,13 @@ without, which takes over when they expire.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import compress
 
 from sentry_engine.cores.plan import Tier
 from sentry_engine.geoip.databases import GeoSnapshot
 from sentry_engine.geoip.mmdb_reader import CodedPrefixes
 from sentry_engine.prefixes import Prefixes
+from sentry_engine.records import dataclass
 from sentry_engine.rules.model import GeoRule
 from sentry_engine.verdict import Action, Reason
 

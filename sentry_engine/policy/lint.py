@@ -11,13 +11,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from itertools import groupby
 
 from sentry_engine.addresses import V4_OFFSET, contains, is_ipv4, render_network
 from sentry_engine.policy.policy import Policy
 from sentry_engine.prefixes import Origin
+from sentry_engine.records import dataclass
 from sentry_engine.rules.model import GeoRule, LimitRule, PrefixRule
 from sentry_engine.verdict import Action
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sentry_engine.geoip.mmdb_reader import Progress
 from sentry_engine.policy.feeds import read_feeds, unfetched_feeds
 from sentry_engine.policy.rule_files import FileReader, find_files, read_file, read_parsed
 from sentry_engine.prefixes import Prefixes
+from sentry_engine.records import dataclass
 from sentry_engine.rules.columnar import ids_of, join_rules, objects_of, texts_of
 from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, PrefixRule, RouteRules
 from sentry_engine.rules.policy_part import PolicyPart

@@ -7,7 +7,6 @@ import hashlib
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,6 +17,7 @@ from sentry_engine.formats.line_file import is_line_file, read_lines
 from sentry_engine.formats.rule_file import read_document
 from sentry_engine.geoip.file_identity import FileIdentity
 from sentry_engine.prefixes import Origin
+from sentry_engine.records import dataclass
 from sentry_engine.rules.model import FeedRule
 from sentry_engine.rules.policy_part import PolicyPart
 from sentry_engine.wolfsentry import CONFIG_KEY, read_config, translate

@@ -8,10 +8,10 @@ Iterating over ``PrefixRules`` yields objects, made on access.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import overload
 
 from sentry_engine.prefixes import Origin, Prefixes
+from sentry_engine.records import dataclass
 from sentry_engine.rules.model import PrefixRule
 from sentry_engine.verdict import Action
 

@@ -7,12 +7,12 @@ engine's clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from sentry_engine.cores.plan import DEFAULT_PENALTY_GROWTH, DEFAULT_PENALTY_MAX, DEFAULT_STRIKE_MEMORY
 from sentry_engine.errors import Problem
 from sentry_engine.prefixes import Origin, Prefixes
+from sentry_engine.records import dataclass
 from sentry_engine.rules.schedules import Window
 from sentry_engine.verdict import Action
 

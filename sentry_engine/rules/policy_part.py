@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from sentry_engine.cores.plan import Aggregation
 from sentry_engine.detectors.thresholds import Thresholds
+from sentry_engine.records import dataclass
 from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, PaybackRule, PrefixRule, RouteRules, RuleTest
 from sentry_engine.rules.user_rules import UserRule
 from sentry_engine.verdict import Action

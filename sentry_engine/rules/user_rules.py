@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from sentry_engine.addresses import contains
 from sentry_engine.prefixes import Origin, Prefixes
+from sentry_engine.records import dataclass
 from sentry_engine.rules.schedules import Window, is_open, next_change
 from sentry_engine.verdict import Action, Reason, Verdict
 

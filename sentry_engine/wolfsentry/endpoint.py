@@ -7,7 +7,7 @@ a prefix from the wrong end; ``released`` reproduces that fault.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from sentry_engine.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

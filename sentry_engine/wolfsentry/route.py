@@ -10,9 +10,10 @@ exactly. Between equal scores the longer match of the remote address wins, then 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sentry_engine.addresses import AddressError
+from sentry_engine.records import dataclass
 from sentry_engine.wolfsentry.endpoint import (
     Pattern,
     count_bitmask,

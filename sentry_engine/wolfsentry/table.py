@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sentry_engine.addresses import AddressError
 from sentry_engine.errors import PolicyError, Problem
+from sentry_engine.records import dataclass
 from sentry_engine.wolfsentry.endpoint import Pattern, cut_prefix
 from sentry_engine.wolfsentry.flags import DECIDED, TRACK_PEER, Flag
 from sentry_engine.wolfsentry.model import Configuration, EventConfig, EventSection

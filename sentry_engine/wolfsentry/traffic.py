@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sentry_engine.addresses import AddressError, is_ipv4, pack_address
+from sentry_engine.records import dataclass
 
 INET, INET6 = 2, 10  # AF_INET and AF_INET6 of Linux, the numbers that configurations state
 WIDTHS = {INET: 32, INET6: 128}

@@ -12,13 +12,14 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sentry_engine import Event, Verdict
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.composition import wrap_state
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.password import DIRECTORY_DEADLINE

@@ -7,10 +7,10 @@ request.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.certificate_identity import CertificateNameError, read_identity
 from vpn_frontend.auth.external_user import find_external_user, recall_external_user
 from vpn_frontend.auth.result import WRONG, Accepted, FirstForm, Pending, Refused

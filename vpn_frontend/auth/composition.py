@@ -6,10 +6,11 @@ The state of a composition holds which of its methods is asked and what the ones
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.result import (
     WRONG,
     Accepted,

@@ -7,10 +7,10 @@ virtual host or a group may have its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.client_certificate import CertificateFirst
 from vpn_frontend.auth.composition import compose
 

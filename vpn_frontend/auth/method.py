@@ -8,9 +8,10 @@ itself: its state is in the ``Challenge`` and comes back with the reply.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from sentry_engine.records import dataclass
 from vpn_frontend.protocol.client_offer import NO_OFFER, ClientOffer
 
 if TYPE_CHECKING:

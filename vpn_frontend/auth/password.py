@@ -14,7 +14,7 @@ import time
 from base64 import b64encode
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.check_queue import CheckQueue
 from vpn_frontend.auth.crypt_hash import crypt_matches, is_crypt_hash
 from vpn_frontend.auth.hash_cost import LANES, MEMORY_KIB, OWN_SCHEME, PASSES, scheme_of

@@ -12,10 +12,10 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.composition import wrap_state
 from vpn_frontend.auth.result import Accepted, Pending, Refused
 

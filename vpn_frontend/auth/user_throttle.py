@@ -15,8 +15,9 @@ import hashlib
 import secrets
 import unicodedata
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from vpn_frontend.settings import Address

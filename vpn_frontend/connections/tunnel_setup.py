@@ -8,10 +8,11 @@ which ends with its connection.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.result import Refused, Unavailable
 from vpn_frontend.http_headers import add_headers, name_session
 from vpn_frontend.ports import VpnEvent

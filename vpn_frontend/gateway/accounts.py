@@ -16,9 +16,9 @@ import os
 import struct
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.interface import Counters
 
 if TYPE_CHECKING:

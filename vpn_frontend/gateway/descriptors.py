@@ -7,9 +7,10 @@ Opening them may need privileges, using them does not. So they are opened before
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.rlimit import DescriptorLimitError, raise_descriptor_limit
 from vpn_frontend.settings import MAX_WORKERS

@@ -7,10 +7,10 @@ types. A command returns at once. Its outcome is an event.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Protocol
 
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.limits import NO_LIMITS, TunnelLimits
 from vpn_frontend.settings import DEFAULT_CIPHERS
 

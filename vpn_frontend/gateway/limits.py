@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
+from sentry_engine.records import dataclass
 from vpn_frontend.settings import MAX_PORT
 
 if TYPE_CHECKING:

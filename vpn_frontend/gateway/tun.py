@@ -10,11 +10,11 @@ import errno
 import fcntl
 import os
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.rtnetlink import RouteSocket
 
 if TYPE_CHECKING:

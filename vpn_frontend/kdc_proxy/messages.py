@@ -8,7 +8,7 @@ section 7.2.2), so it goes to a KDC as it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from sentry_engine.records import dataclass
 
 MAX_REPLY = 128 * 1024  # bytes of a KDC's answer
 MAX_REALM = 255  # characters

@@ -11,8 +11,9 @@ ocserv does something else than its operator meant, so it is an error here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

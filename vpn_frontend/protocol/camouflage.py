@@ -8,9 +8,10 @@ or of a session, or by the action of the form, which repeats the secret: AnyConn
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.protocol.http import HttpResponse
 
 if TYPE_CHECKING:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from vpn_frontend.protocol.config_auth import ClientMessage

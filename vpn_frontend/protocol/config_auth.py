@@ -10,12 +10,13 @@ are bounded.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl
 from xml.parsers import expat
 
+from sentry_engine.records import dataclass
 from vpn_frontend.ports import NO_DEVICE, Device
 from vpn_frontend.protocol.constants import MAX_FIELDS, MAX_NAME, MAX_SECRET
 from vpn_frontend.protocol.login_form import GROUP, USERNAME

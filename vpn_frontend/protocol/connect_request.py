@@ -8,10 +8,11 @@ numbers.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.protocol.client_family import ClientFamily, client_family
 from vpn_frontend.protocol.client_offer import STRAP_KEY_HEADER, read_base64
 from vpn_frontend.protocol.constants import MASTER_SECRET_SIZE, MAX_TLS_RECORD, MIN_MTU

@@ -7,11 +7,11 @@ a rekey method even where they are off. So the whole set is always sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from sentry_engine.addresses import show_address
+from sentry_engine.records import dataclass
 from vpn_frontend.protocol.client_family import ClientFamily
 from vpn_frontend.protocol.constants import MIN_MTU, MIN_MTU_IPV6, NO_REKEY
 

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from sentry_engine.records import dataclass
 from vpn_frontend.protocol import auth_forms, browser_pages
 from vpn_frontend.protocol.anyconnect_stubs import stub_response
 from vpn_frontend.protocol.client_offer import (

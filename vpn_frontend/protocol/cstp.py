@@ -7,9 +7,9 @@ A frame is ``STF\\x01``, the payload's length (16 bits, big endian), the type, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
+from sentry_engine.records import dataclass
 from vpn_frontend.protocol.constants import MAX_TLS_RECORD
 
 MAGIC = b"STF\x01"

@@ -10,11 +10,11 @@ over with it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import h11
 
+from sentry_engine.records import dataclass
 from vpn_frontend.http_headers import add_headers
 from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD, MAX_HEADERS
 from vpn_frontend.protocol.http_fast_path import HttpRequest, parse_plain_request

@@ -10,8 +10,9 @@ meaning to h11; a test compares the two.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from sentry_engine.records import dataclass
 from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD, MAX_HEADERS
 
 

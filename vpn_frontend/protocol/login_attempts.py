@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from vpn_frontend.protocol.http import HttpResponse

@@ -7,9 +7,10 @@ fields ``answer`` and ``whichpin`` back as ``password``. So a name is part of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 from random import SystemRandom
 from typing import TYPE_CHECKING, cast
 
+from sentry_engine.records import dataclass
 from vpn_frontend.radius.packets import Answer, AnswerError, Request
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from pyrad.packet import AcctPacket, AuthPacket
 
+from sentry_engine.records import dataclass
 from vpn_frontend.radius.attributes import DICTIONARY, Attribute, Key
 
 if TYPE_CHECKING:

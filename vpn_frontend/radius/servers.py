@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.radius.link import LinkBusyError, LinkError, RadiusLink
 from vpn_frontend.radius.packets import AnswerError, UnsignedAnswerError

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.group_rules import merge_group_rules
 from vpn_frontend.settings import NO_GROUPS, BandwidthSettings, Overrides, QuotaSettings
 

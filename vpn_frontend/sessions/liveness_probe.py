@@ -9,9 +9,9 @@ by a new tunnel, another MTU) gets the same time to come back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.sessions.admission import RefusedError
 from vpn_frontend.sessions.session import Phase
 

@@ -12,10 +12,11 @@ Phases, each entered once and in this order::
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.interface import NO_COUNTERS, Counters
 from vpn_frontend.ports import NO_TRANSPORT, SessionState, SessionView, WaitingLogin
 

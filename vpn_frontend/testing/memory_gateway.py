@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from ipaddress import ip_address
 from itertools import count
 
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.interface import (
     Cause,
     ChannelDown,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from admin_api.enforcement.policy.safeguards import MAX_CUT, WIDEST, add_tunnel_sources
 from admin_api.http.problems import ApiError, unavailable
 from admin_api.log_events import ApiEvent
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from admin_api.http.values import parse_network
 from admin_api.log_events import ApiEvent
 from admin_api.store.columns import new_id
 from sentry_engine import BLOCK_ID_PREFIX, MAX_BLOCKS, Prefixes, make_block
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from admin_api.enforcement.blocks.table import BlockEntry
 from admin_api.http.problems import unavailable
 from admin_api.log_events import ApiEvent
 from admin_api.store.failures import describe_failure, is_unavailable
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

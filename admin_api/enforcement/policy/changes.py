@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from admin_api.enforcement.policy.rule_file_set import HeldFile, RuleFileSet
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.store.tables import PolicyChange, PolicyContent, PolicyFile, PolicyRevision
 from sentry_engine.policy.rule_files import digest_file, parse_file
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,9 +6,11 @@ A held file stays as it is until the file on disk changes again, or a caller rel
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

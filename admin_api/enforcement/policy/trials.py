@@ -7,11 +7,11 @@ Callers with a read-only token may ask for trials. They run on ``TrialWorker``, 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin_api.progress import advance
 from sentry_engine import Action, Engine, Finding, Policy, find_policy_issues, run_rule_tests, simulate
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

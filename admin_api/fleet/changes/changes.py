@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from admin_api.fleet.calls import Calls
 from admin_api.fleet.membership.membership import NodeState
 from admin_api.log_events import ApiEvent
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

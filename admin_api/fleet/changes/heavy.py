@@ -13,13 +13,13 @@ import asyncio
 import contextlib
 import json
 import time
-from dataclasses import dataclass
 from heapq import nlargest
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from sentry_engine import Reason
 from sentry_engine.addresses import pack_network
+from sentry_engine.records import dataclass
 from sentry_engine.rules.defaults import BUILTIN_LIMITS
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import os
 import select
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin_api.fleet.link import Link, LinkError, hosts_of
 from admin_api.fleet.membership.lease import Identity, Lease, lease_clock
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

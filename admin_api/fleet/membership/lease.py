@@ -9,7 +9,8 @@ over. The clock is one that also runs while the machine sleeps. No wall clock is
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+
+from sentry_engine.records import dataclass
 
 MARGIN = 1.0  # seconds
 

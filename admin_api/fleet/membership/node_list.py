@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

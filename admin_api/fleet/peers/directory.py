@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from admin_api.fleet.membership.lease import lease_clock
+from sentry_engine.records import dataclass
 from vpn_frontend.sessions.fleet.port import FleetSilentError
 
 if TYPE_CHECKING:

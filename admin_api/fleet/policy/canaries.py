@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -14,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from admin_api.enforcement.policy.canary import WITHDRAWN
 from admin_api.enforcement.policy.changes import Canary, Plan
 from admin_api.http.problems import invalid_value, unavailable
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

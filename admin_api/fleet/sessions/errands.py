@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from admin_api.fleet.membership.lease import lease_clock
+from sentry_engine.records import dataclass
 from vpn_frontend.sessions.fleet.port import FleetSilentError
 
 if TYPE_CHECKING:

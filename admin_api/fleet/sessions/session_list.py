@@ -7,7 +7,6 @@ Counters are those last written; what only the node itself knows (its tunnel's s
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, text
 
 from admin_api.store.accounting.session_rows import COUNTED
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import SessionState, SessionView
 

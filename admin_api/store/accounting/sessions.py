@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from admin_api.store.accounting.session_rows import (
 from admin_api.store.filters import conditions_of, page_by
 from admin_api.store.json_rows import ROWS, format_time
 from admin_api.store.tables import SessionRecord
+from sentry_engine.records import dataclass
 from vpn_frontend.ports import SESSION_ROW, CloseReason, OpenRecord, Stage
 
 if TYPE_CHECKING:

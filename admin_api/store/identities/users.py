@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from admin_api.session_settings.overrides import read_user_settings
 from admin_api.store.tables import Membership, User
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.hash_cost import OWN_SCHEME, scheme_of
 from vpn_frontend.ports import UserRecord
 

@@ -11,7 +11,7 @@ import grp
 import hashlib
 import os
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from ocsentry.configuration.model import Config, ConfigError, LoadedConfig
 from ocsentry.configuration.ocserv.target import Surroundings
 from ocsentry.configuration.ocserv.translation import Translation, translate
+from sentry_engine.records import dataclass
 from vpn_frontend.ocserv.grammar import MAX_FILE_BYTES, parse
 
 if TYPE_CHECKING:

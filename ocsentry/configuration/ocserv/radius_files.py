@@ -7,10 +7,12 @@ likewise; ``servers FILE`` with lines of ``HOST SECRET``; ``radius_timeout``, ``
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

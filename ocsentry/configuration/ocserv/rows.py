@@ -7,11 +7,11 @@ refused with its ``note``, or is read together with other keys by one of the ass
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from ocsentry.configuration.ocserv.target import Outcome, Target
+from sentry_engine.records import dataclass
 from vpn_frontend.ocserv.values import is_default_route, read_network, read_number, read_switch
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ so that an error of the configuration's model is reported at that line.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentry_engine.records import dataclass
 from vpn_frontend.ocserv.grammar import Entry
 
 if TYPE_CHECKING:

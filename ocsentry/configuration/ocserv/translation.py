@@ -6,7 +6,7 @@ Reads other files only through its ``Surroundings``, and writes none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ocsentry.configuration.ocserv import assemblies
@@ -16,6 +16,7 @@ from ocsentry.configuration.ocserv.methods import assemble_methods
 from ocsentry.configuration.ocserv.server_keys import log_level
 from ocsentry.configuration.ocserv.table import ALIASES, BY_KEY, ROWS, USER_FILE_KEYS
 from ocsentry.configuration.ocserv.target import Note, Outcome, Target, entries_by_key
+from sentry_engine.records import dataclass
 from vpn_frontend.ocserv.values import read_switch
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, field_validator, model_validator
 
 from ocsentry.configuration.fields import SECONDS, OptionalPath, Seconds, Section, Switch, field
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from typing import Self

@@ -8,10 +8,10 @@ entries of ``MEMORY:`` are read once, with the rights of the start.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from importlib.util import find_spec
 
 from ocsentry.errors import OperatorError
+from sentry_engine.records import dataclass
 
 NAME = "MEMORY:ocsentry"
 LIBRARY = "libkrb5.so.3"

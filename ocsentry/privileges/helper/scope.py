@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.tun import TunDevice
 
 if TYPE_CHECKING:

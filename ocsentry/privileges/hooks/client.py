@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.started_helper import HelperGoneError, StartedHelper
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     import socket

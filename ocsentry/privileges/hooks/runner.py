@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.privileges.hooks.client import HookResult
 from ocsentry.privileges.hooks.scope import MAX_PROCESSES
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -12,13 +12,14 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.helper.protocol import send_message
 from ocsentry.privileges.hooks.route_arguments import fill_in
 from ocsentry.privileges.supervisor import Refused, Supervisor
+from sentry_engine.records import dataclass
 from vpn_frontend.sessions.records.hook_environment import HOOK_VARIABLES, MAX_VALUE, PATH
 
 if TYPE_CHECKING:

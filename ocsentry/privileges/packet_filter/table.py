@@ -11,9 +11,10 @@ interval sets, for which libnftables reads the whole set at each change; so thes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import TYPE_CHECKING
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,7 +16,6 @@ import os
 import pwd
 import resource
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges import linux
@@ -31,6 +30,7 @@ from ocsentry.privileges.pam.libpam import (
     Message,
     PamHandle,
 )
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.pam.conversation import MAX_GROUPS, MAX_MESSAGES, MAX_TEXT, Phase
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.helper.protocol import MAX_MESSAGE, ProtocolError, parse_packet, send_message
 from ocsentry.privileges.started_helper import HelperGoneError, StartedHelper
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.pam.conversation import ConversationError, parse_message
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ A login: start, authenticate, account, change of the password, end. A session: s
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

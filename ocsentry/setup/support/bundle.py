@@ -10,7 +10,7 @@ import io
 import json
 import os
 import tarfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from ocsentry.setup.support.known_secrets import secrets_of, secrets_of_refused
 from ocsentry.setup.support.redaction import Redactor
 from ocsentry.setup.support.server_facts import ask_server
 from ocsentry.setup.support.shown_settings import show_configuration
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from sentry_engine.cores.nanoseconds import MAX_SECONDS, read_clock
 from sentry_engine.cores.native.library import ffi, lib
 from sentry_engine.cores.native.types import Array, LimitRow, PlanStruct, TableColumns
 from sentry_engine.cores.plan import NEVER, Entries, Entry, Limit, Plan, PlanError, PrefixTable, Tier
+from sentry_engine.records import dataclass
 from sentry_engine.verdict import ACTIONS, FIRST_CUSTOM_EVENT, NO_RULE, REASONS
 
 Kind = Literal["uint8_t[]", "uint32_t[]", "uint64_t[]"]

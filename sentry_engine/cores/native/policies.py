@@ -7,7 +7,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sentry_engine.cores.native.columns import PlanColumns, write_columns
@@ -16,6 +15,7 @@ from sentry_engine.cores.native.types import CorePointer, InForcePointer, Null, 
 from sentry_engine.cores.packed_names import PackedNames
 from sentry_engine.cores.plan import Plan, PlanError, Tier
 from sentry_engine.cores.policy_file import PolicyMetadata, read_policy_file, write_policy_file
+from sentry_engine.records import dataclass
 from sentry_engine.verdict import NO_RULE
 
 REMEMBERED_PLANS = 1_024  # whose rule ids are kept for answers in flight

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
 
 from sentry_engine.addresses import mask, render_network
@@ -27,6 +27,7 @@ from sentry_engine.cores.reference.windows import (
     StrikePreview,
     UnverifiedRates,
 )
+from sentry_engine.records import dataclass
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, NO_RULE, Action, Event, Reason, Verdict
 
 MAX_WINDOW = 10 * 365 * 86_400  # seconds

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import groupby
 
 from sentry_engine.addresses import covers
 from sentry_engine.cores.interface import Burst, Strikes
 from sentry_engine.cores.nanoseconds import MAX_NANOSECONDS, NANOSECONDS, bound, reached, read_clock, to_nanoseconds
 from sentry_engine.cores.plan import MAX_LIMIT_EVENTS, Limit
+from sentry_engine.records import dataclass
 
 MAX_SOURCES = 65_536  # rows; when full, the least recently counted source is evicted with its strikes
 MAX_CELLS = 65_536  # buckets of unverified sources; when full, all are dropped, which bounds a spoofed flood

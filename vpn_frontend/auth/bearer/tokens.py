@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.oidc.claims import OidcClaims, file_of_url
 from vpn_frontend.auth.oidc.identity import read_identity
 from vpn_frontend.auth.oidc.provider import SKEW, is_number

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
+
+from sentry_engine.records import dataclass
 
 MAX_TOKEN = 12 * 1024  # bytes; the head of a request holds no longer one in base64
 MAX_ROUNDS = 8  # tokens of one client in one login; Kerberos needs one, an agreement on it a second

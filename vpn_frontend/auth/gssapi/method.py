@@ -7,10 +7,10 @@ without the offer (openconnect), and another method may take the login.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.external_user import find_external_user
 from vpn_frontend.auth.gssapi.acceptor import (
     MAX_ROUNDS,

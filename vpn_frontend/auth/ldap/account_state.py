@@ -9,8 +9,8 @@ verified the password (its sub-codes ``data 530`` to ``773``); ``data 775`` (loc
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.ldap.responses import ResponseError, Result, read_integers
 from vpn_frontend.auth.result import WRONG, Refused
 

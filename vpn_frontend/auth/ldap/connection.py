@@ -8,11 +8,11 @@ operation close the connection: a late answer is never taken for the answer to s
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sansldap import DereferencingPolicy, ExtendedOperations, LDAPClient, LDAPControl, SearchScope
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.ldap.account_state import PASSWORD_POLICY
 from vpn_frontend.auth.ldap.responses import (
     BIND_RESPONSE,

@@ -7,11 +7,11 @@ An unknown user costs what a wrong password costs: a bind is sent in both cases.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sansldap import FilterOr, FilterPresent, SearchScope
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.ldap.account_state import BindAccepted, judge_bind
 from vpn_frontend.auth.ldap.connection import LdapError
 from vpn_frontend.auth.ldap.filters import fill_filter, follow_chain, member_attribute, name_attribute

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeVar
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.ldap.connection import LdapConnection, LdapError, Server
 from vpn_frontend.auth.ldap.resolver import Resolver
 from vpn_frontend.auth.password import OverloadError

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import field
 from hmac import compare_digest
 from typing import TYPE_CHECKING
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from sentry_engine.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

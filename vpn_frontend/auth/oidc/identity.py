@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.oidc.signing_keys import ProviderError
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.external_user import find_external_user
 from vpn_frontend.auth.result import Accepted, Challenge, Pending, Refused
 from vpn_frontend.protocol.browser_pages import FINAL_PATH, LOGIN_PATH

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.external_user import find_external_user
 from vpn_frontend.auth.pam.conversation import MAX_ANSWER, MAX_PROMPTS, ConversationError, Ended, Phase, Question
 from vpn_frontend.auth.pam.verdict import SUCCESS, judge_end

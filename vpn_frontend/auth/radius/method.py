@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.external_user import find_external_user
 from vpn_frontend.auth.radius import grant
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, FirstForm, Pending, Refused, Unavailable

@@ -11,10 +11,11 @@ import asyncio
 import hashlib
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Pending, Refused, Unavailable
 from vpn_frontend.auth.totp.codes import clean_code, read_backup_code
 from vpn_frontend.protocol.login_form import CODE, Field, FieldKind, Form

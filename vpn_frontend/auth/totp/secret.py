@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from sentry_engine.records import dataclass
 from vpn_frontend.auth.totp.codes import DIGITS, PERIOD, WINDOW, clean_code, code_at
 
 LOOK_AHEAD = 20  # counters that a device may be ahead of the server, as ocserv allows

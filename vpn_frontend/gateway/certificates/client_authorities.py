@@ -7,13 +7,13 @@ next update. Both are told here in words, before the first client is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.certificates.server_certificate import CertificateError, read_file
 from vpn_frontend.gateway.interface import ClientAuthorities, RevocationCheck
 

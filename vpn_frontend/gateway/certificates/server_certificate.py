@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.certificates.locked_key import LockedKeyError, is_pkcs12, open_pkcs12, unlock_key
 
 if TYPE_CHECKING:

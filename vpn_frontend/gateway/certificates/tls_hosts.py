@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.certificates.client_authorities import load_authorities
 from vpn_frontend.gateway.certificates.ocsp_response import ResponseError, check_response
 from vpn_frontend.gateway.certificates.server_certificate import CertificateError, load_certificate, read_file

@@ -11,9 +11,10 @@ last.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from vpn_frontend.settings import Address

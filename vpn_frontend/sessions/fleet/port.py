@@ -7,10 +7,10 @@ node that has it raises its generation: what an earlier owner says of it then ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.interface import NO_COUNTERS
 
 if TYPE_CHECKING:

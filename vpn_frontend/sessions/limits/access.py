@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from sentry_engine.rules.schedules import DAYS, is_open, next_change
 from vpn_frontend.ports import CloseReason
 from vpn_frontend.sessions.limits.traffic import SPARE

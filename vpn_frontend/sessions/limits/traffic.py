@@ -8,10 +8,11 @@ differ, because they chose different groups, the session that was opened or chan
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.gateway.interface import GatewayError
 from vpn_frontend.gateway.limits import NO_LIMITS, IpProtocol, PortRange, Restriction, TunnelLimits
 from vpn_frontend.protocol.constants import MAX_MTU

@@ -9,13 +9,14 @@ What an outside server or a file said of the user at the login is in it, because
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from ipaddress import ip_address
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from sentry_engine.addresses import show_address
+from sentry_engine.records import dataclass
 from vpn_frontend.ports import NO_DEVICE, Device, RemoteLogin, UserRecord
 from vpn_frontend.sessions.addresses.pool import InnerAddresses
 from vpn_frontend.sessions.cookies import DIGEST_SIZE

@@ -8,9 +8,9 @@ gets the bytes and seconds since the one before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.sessions.records.hook_environment import hook_environment
 from vpn_frontend.sessions.session import Phase, ToldUsage
 

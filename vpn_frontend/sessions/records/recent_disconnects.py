@@ -8,9 +8,10 @@ ended all the same: lease and addresses are free, and it is accounted for. A cli
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.sessions.cookies import digest_of
 from vpn_frontend.sessions.limits.access import next_check
 from vpn_frontend.sessions.session import Session

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sentry_engine.records import dataclass
 from vpn_frontend.ports import CloseReason, SessionStatistics
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ import typer
 from ocsentry.cli.durations import format_bytes, format_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 from ocsentry.cli.tables import fit_table, on_terminal, render_table
+from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
