@@ -289,7 +289,7 @@ def test_the_server_never_runs_on_the_reference_core():
 
 
 def test_records_are_made_by_the_decorator_that_loads_fast():
-    """The standard one compiles seven methods of each class. It is for classes without slots and for what stays frozen."""
+    """The standard one compiles seven methods of each class. It is for classes without slots, and what stays frozen."""
     standard = [
         name_of(path)
         for layer in LAYERS

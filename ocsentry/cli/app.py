@@ -5,42 +5,63 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from ocsentry.cli.commands import (
-    archive,
-    block_lists,
-    blocks,
-    certificates,
-    console,
-    database,
-    demo,
-    feeds,
-    imports,
-    network,
-    nodes,
-    ocserv_tools,
-    operations,
-    service,
-    sessions,
-    settings,
-    webhooks,
-)
-from ocsentry.cli.commands.accounts import groups, tokens, users
-from ocsentry.cli.commands.activity import address, history, stats, top
-from ocsentry.cli.commands.policy import rules
-from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, command, run
+from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+TOOLS = ("occtl", "ocpasswd")
 
-def build_app() -> typer.Typer:
-    """Returns the Typer application with every command."""
+
+class Part(NamedTuple):
+    """A module of ``ocsentry.cli.commands``, and the words that it adds, which it does not need to be loaded for."""
+
+    module: str
+    words: tuple[str, ...]
+    noun: bool = False  # a group of commands: the second word is its other number, which the help does not list
+
+
+PARTS = (
+    Part("service", ("init", "serve", "doctor", "status", "steps", "step", "reload")),
+    Part("activity.top", ("top",)),
+    Part("activity.stats", ("stats",)),
+    Part(
+        "activity.history",
+        ("events", "event", "decisions", "decision", "places", "place", "audit", "penalties", "penalty"),
+    ),
+    Part("activity.address", ("address",)),
+    Part("blocks", ("block", "unblock")),
+    Part("archive", ("backup", "restore")),
+    Part("policy.rules", ("explain",)),
+    Part("block_lists", ("blocks",), noun=True),
+    Part("feeds", ("feeds", "feed"), noun=True),
+    Part("nodes", ("nodes", "node"), noun=True),
+    Part("console", ("console",)),
+    Part("demo", ("demo",)),
+    Part("database", ("db",), noun=True),
+    Part("policy.rules", ("rules", "rule"), noun=True),
+    Part("sessions", ("sessions", "session"), noun=True),
+    Part("accounts.users", ("user", "users"), noun=True),
+    Part("accounts.groups", ("group", "groups"), noun=True),
+    Part("accounts.tokens", ("token", "tokens"), noun=True),
+    Part("webhooks", ("webhook", "webhooks"), noun=True),
+    Part("operations", ("operations", "operation"), noun=True),
+    Part("settings", ("settings", "setting"), noun=True),
+    Part("imports", ("import",), noun=True),
+    Part("network", ("network",), noun=True),
+    Part("certificates", ("cert", "certs"), noun=True),
+    Part("ocserv_tools", TOOLS),
+)
+
+
+def build_app(word: str | None = None) -> typer.Typer:
+    """Returns the Typer application with every command, or with those of the module alone that has ``word``."""
     app = typer.Typer(
         name="ocsentry",
         rich_markup_mode=None,
@@ -48,43 +69,34 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},  # of every command below it, too
     )
     app.callback(no_args_is_help=True)(_root)
-    service.add_commands(app)
-    top.add_commands(app)
-    stats.add_commands(app)
-    history.add_commands(app)
-    address.add_commands(app)
-    blocks.add_commands(app)
-    archive.add_commands(app)
-    command(app, "explain")(rules.explain)
-    app.add_typer(block_lists.group(), name="blocks")
-    _add_group(app, feeds.group(), "feeds", "feed")
-    _add_group(app, nodes.group(), "nodes", "node")
-    console.add_commands(app)
-    demo.add_commands(app)
-    app.add_typer(database.group(), name="db")
-    _add_group(app, rules.group(), "rules", "rule")
-    _add_group(app, sessions.group(), "sessions", "session")
-    _add_group(app, users.group(), "user", "users")
-    _add_group(app, groups.group(), "group", "groups")
-    _add_group(app, tokens.group(), "token", "tokens")
-    _add_group(app, webhooks.group(), "webhook", "webhooks")
-    _add_group(app, operations.group(), "operations", "operation")
-    _add_group(app, settings.group(), "settings", "setting")
-    app.add_typer(imports.group(), name="import")
-    app.add_typer(network.group(), name="network")
-    _add_group(app, certificates.group(), "cert", "certs")
-    ocserv_tools.add_commands(app)
+    for part in [part for part in PARTS if word in part.words] or PARTS:
+        module = import_module(f"ocsentry.cli.commands.{part.module}")
+        if not part.noun:
+            module.add_commands(app)
+            continue
+        group = module.group()
+        for number, name in enumerate(part.words):
+            app.add_typer(group, name=name, hidden=number > 0)
     return app
 
 
-def _add_group(app: typer.Typer, group: typer.Typer, name: str, alias: str) -> None:
-    """Adds the commands of one noun. ``alias`` is its other number, which the help does not list."""
-    app.add_typer(group, name=name)
-    app.add_typer(group, name=alias, hidden=True)
+def find_command(arguments: Sequence[str]) -> str | None:
+    """Returns the first word that is no option of the program itself; ``None``: none, or the program's help."""
+    rest = iter(arguments)
+    for one in rest:
+        if one in {"--config", "-c"}:
+            next(rest, None)
+        elif one in {"--help", "-h"}:
+            return None
+        elif not one.startswith("-"):
+            return one
+    return None
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"ocsentry {version('ocsentry')}")
         raise typer.Exit
 
@@ -106,6 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.umask(os.umask(0o077) | 0o027)  # files that a command creates are not readable by others
     given = list(sys.argv[1:] if arguments is None else arguments)
     invoked_as = Path(sys.argv[0]).name
-    if arguments is None and invoked_as in ocserv_tools.TOOLS:
+    if arguments is None and invoked_as in TOOLS:
         given = [invoked_as, *given]
-    sys.exit(run(build_app(), given or ["--help"]))
+    sys.exit(run(build_app(find_command(given)), given or ["--help"]))

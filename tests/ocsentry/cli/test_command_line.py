@@ -12,9 +12,10 @@ import sys
 import time
 
 import pytest
+import typer
 
 from lab.timeouts import TIMEOUT
-from ocsentry.cli.app import build_app
+from ocsentry.cli.app import PARTS, build_app, find_command
 from vpn_frontend.auth.totp.codes import code_at, step_at
 
 BLOCK_RULE = {
@@ -378,3 +379,38 @@ def test_help_loads_no_part_of_the_server():
     code = f"import sys, ocsentry.cli.app; print({heavy} & sys.modules.keys() or 'none')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=TIMEOUT)
     assert done.stdout == "none\n"
+
+
+def test_a_command_is_found_without_the_modules_of_the_others():
+    """The table of words and the modules that add them agree, so that a known word needs one module."""
+    whole = {word for part in PARTS for word in part.words}
+    assert set(typer.main.get_command(build_app()).commands) == whole
+    for word in sorted(whole):
+        alone = typer.main.get_command(build_app(word)).commands
+        assert word in alone
+        assert set(alone) == {one for part in PARTS if word in part.words for one in part.words}
+    code = (
+        "import sys; from ocsentry.cli.app import build_app; build_app('serve');"
+        "print(sorted(name for name in sys.modules if name.startswith('ocsentry.cli.commands.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=TIMEOUT)
+    assert done.stdout == "['ocsentry.cli.commands.service']\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ("serve --check", "serve"),
+        ("--config status serve", "serve"),
+        ("-c status --json serve", "serve"),
+        ("--config=status serve", "serve"),
+        ("nonsense serve", "nonsense"),
+        ("--help serve", None),
+        ("--json -h serve", None),
+        ("--version", None),
+        ("--config", None),
+        ("", None),
+    ],
+)
+def test_the_command_is_the_first_word_that_is_no_option(arguments, word):
+    assert find_command(arguments.split()) == word

@@ -31,6 +31,10 @@ PathsArgument = Annotated[
 ]
 
 
+def add_commands(app: typer.Typer) -> None:
+    command(app, "explain")(explain)
+
+
 def group() -> typer.Typer:
     app = noun_group(list_rules, "Check, explain and reload the policy.")
     command(app, "check")(check)
