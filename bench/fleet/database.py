@@ -100,7 +100,9 @@ def _admission(me: tuple[int, int], session: bytes, number: int, limit: int) -> 
 def _beats(client: Client, me: tuple[int, int], calls: int) -> Iterator[Sample]:
     identity = client.join("n1")
     assert identity[0] == me[0]
-    yield from _measured(client, "beat", "each", [(_for_driver(BEAT), (*identity, 0, 0, 1000))] * calls)
+    yield from _measured(
+        client, "beat", "each", [(_for_driver(BEAT), (*identity, "instance of n1", 0, 0, 1000))] * calls
+    )
 
 
 def _changes(client: Client, url: str, me: tuple[int, int], calls: int) -> Iterator[Sample]:

@@ -30,8 +30,8 @@ SHORTEST = 0.02  # seconds between two beats that are asked for
 BEAT_WAIT = 0.5  # seconds for an answer
 JOIN_WAIT = 2.0
 LOOP_PATIENCE = 5.0  # seconds since the event loop turned: no beats after that
-JOIN = "SELECT * FROM fleet.join_v1($1, $2, $3, $4, $5::bytea, make_interval(secs => $6))"
-BEAT = "SELECT * FROM fleet.beat_v1($1, $2, $3, $4, $5)"
+JOIN = "SELECT * FROM fleet.join_v2($1, $2, $3, $4, $5::bytea, make_interval(secs => $6))"
+BEAT = "SELECT * FROM fleet.beat_v2($1, $2, $3, $4, $5, $6)"
 CHANNEL = "fleet"
 LEAVE = "SELECT fleet.leave_v1($1, $2)"
 
@@ -156,7 +156,8 @@ class Beats:
                 self._joined(self.join())
                 return
             load = self.load
-            values = (identity.node, identity.epoch, load.applied, load.prepared, load.sessions)
+            told = (load.applied, load.prepared, load.sessions)
+            values = (identity.node, identity.epoch, self._settings.instance, *told)
             (row,) = self._link.call(BEAT, values, BEAT_WAIT)
             answer = _read(identity, row)
             if answer.fenced:

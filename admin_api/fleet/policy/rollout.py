@@ -55,9 +55,11 @@ PROPOSE = text(
     "INSERT INTO fleet.policy_versions (document, proposed_by) SELECT CAST(:document AS jsonb), :node"
     " WHERE fleet.has_policy_turn_v1(:node, :epoch) RETURNING version"
 )
-AGREE = text("INSERT INTO fleet.policy_acks (version, node, ok) VALUES (:version, :node, true) RETURNING version")
-ANSWERS = text("SELECT name, ok, error FROM fleet.policy_answers_v1(:version, make_interval(secs => :dead_after))")
-SEAL = text("SELECT fleet.seal_policy_v1(:node, :epoch, :version, :revision, make_interval(secs => :dead_after))")
+AGREE = text(
+    "INSERT INTO fleet.policy_acks (version, node, epoch, ok) VALUES (:version, :node, :epoch, true) RETURNING version"
+)
+ANSWERS = text("SELECT name, ok, error FROM fleet.policy_answers_v2(:version, make_interval(secs => :dead_after))")
+SEAL = text("SELECT fleet.seal_policy_v2(:node, :epoch, :version, :revision, make_interval(secs => :dead_after))")
 BEHIND = text(
     "SELECT count(*) FROM fleet.voters_v1(make_interval(secs => :dead_after)) v"
     " LEFT JOIN fleet.node_policies p ON p.node = v.node"
@@ -100,7 +102,7 @@ class PolicyRollout:
             version: int | None = await unit.scalar(PROPOSE, values)
             if version is None:
                 raise unavailable("The policy has not changed: the turn of this node was taken away; repeat it")
-            await unit.scalar(AGREE, {"version": version, "node": me.node})
+            await unit.scalar(AGREE, {"version": version, "node": me.node, "epoch": me.epoch})
             unit.changes.note(PROPOSED, str(version))
         await self._await_answers(version)
         if plan.trial:

@@ -38,13 +38,15 @@ MAX_PROBLEMS = 20  # of one answer
 MAX_TEXT = 500  # characters of each
 OPEN = text(
     "SELECT v.version, v.document FROM fleet.policy_versions v WHERE v.state = 'proposed'"
-    " AND NOT EXISTS (SELECT 1 FROM fleet.policy_acks a WHERE a.version = v.version AND a.node = :node)"
+    " AND NOT EXISTS ("
+    "  SELECT 1 FROM fleet.policy_acks a WHERE a.version = v.version AND a.node = :node AND a.epoch = :epoch)"
 )
 NEWEST = text("SELECT coalesce(max(version), 0) FROM fleet.policy_versions WHERE state = 'active'")
 ANSWER = text(
-    "INSERT INTO fleet.policy_acks (version, node, ok, error) SELECT :version, :node, :ok, :error"
+    "INSERT INTO fleet.policy_acks (version, node, epoch, ok, error) SELECT :version, :node, :epoch, :ok, :error"
     " WHERE EXISTS (SELECT 1 FROM fleet.policy_versions WHERE version = :version AND state = 'proposed')"
-    " ON CONFLICT (version, node) DO UPDATE SET ok = excluded.ok, error = excluded.error"
+    " ON CONFLICT (version, node) DO UPDATE"
+    " SET epoch = excluded.epoch, ok = excluded.ok, error = excluded.error"
 )
 IN_FORCE = text(
     "INSERT INTO fleet.node_policies (node, proposal, revision, digest) VALUES (:node, :proposal, :revision, :digest)"
@@ -71,6 +73,7 @@ class RulesPart:
         self.outdated = False  # what another node has made active cannot be used here
 
     def start(self) -> None:
+        self._membership.on_return(self._answer_again)
         self._wake()
         self._task = asyncio.create_task(self._run(), name="rules of the fleet")
 
@@ -123,6 +126,10 @@ class RulesPart:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    async def _answer_again(self) -> None:
+        """What this node has answered in an epoch before does not count."""
+        self._wake()
 
     def _is_doubted(self) -> bool:
         return 0 < self._doubted <= self._active
@@ -178,7 +185,7 @@ class RulesPart:
         if identity is None:
             return
         async with self._store.connected() as connection:
-            row = (await connection.execute(OPEN, {"node": identity.node})).one_or_none()
+            row = (await connection.execute(OPEN, {"node": identity.node, "epoch": identity.epoch})).one_or_none()
         if row is None:
             return
         problems: Sequence[Problem] = ()
@@ -194,7 +201,8 @@ class RulesPart:
             problems = (Problem("", "", error.detail),)
         except (KeyError, TypeError, ValueError):
             problems = (Problem("", "", "this release does not know such a change: upgrade it"),)
-        values = {"version": row.version, "node": identity.node, "ok": not problems, "error": _render(problems)}
+        me = {"node": identity.node, "epoch": identity.epoch}
+        values = {"version": row.version, **me, "ok": not problems, "error": _render(problems)}
         async with self._store.connected(writes=True) as connection:
             await connection.execute(ANSWER, values)
 

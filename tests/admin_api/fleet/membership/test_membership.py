@@ -21,26 +21,46 @@ DEAD_AFTER = "make_interval(secs => 10)"
 class TestJoining:
     async def test_every_join_raises_the_epoch(self, make_node, ask):
         node = await make_node("n1")
-        assert node.identity == Identity(1, 1)
+        assert node.identity.epoch == 1
         assert node.state is NodeState.MEMBER
         await node.stop()
         assert ask("SELECT state FROM fleet.nodes") == [("left",)]
         again = await make_node("n1")
-        assert again.identity == Identity(1, 2)
+        assert again.identity == Identity(node.identity.node, 2)
         assert ask("SELECT name, epoch, state, version FROM fleet.nodes") == [("n1", 2, "active", "1.0")]
 
     async def test_a_name_is_taken_while_its_node_is_heard(self, make_node):
-        await make_node("n1")
+        node = await make_node("n1")
         with pytest.raises(JoinRefusedError, match=r"fleet\.name: another server is the node n1"):
             await make_node("n1", instance="another server")
         other = await make_node("n2", instance="another server")
         assert other.identity.epoch == 1
-        assert other.identity.node != 1
+        assert other.identity.node != node.identity.node
 
     async def test_a_name_is_free_after_a_goodbye_and_after_silence(self, make_node, ask):
         await (await make_node("n1")).stop()
         ask("UPDATE fleet.beats SET seen_at = clock_timestamp() - interval '11 s'")
-        assert (await make_node("n1", instance="another server")).identity == Identity(1, 2)
+        assert (await make_node("n1", instance="another server")).identity.epoch == 2
+
+    async def test_a_database_from_before_a_node_joined_gives_its_number_to_no_other(self, make_node, ask):
+        """The restored database counts from where it stood; the node that it does not know is heard all the while."""
+        one, other = await make_node("n1"), await make_node("n2")
+        lost = other.identity
+        ask(f"ALTER TABLE fleet.nodes ALTER id RESTART WITH {lost.node}")
+        restored_and_joined = (
+            "WITH lost AS (DELETE FROM fleet.nodes WHERE name = 'n2') SELECT id FROM fleet.join_v2("
+            "'n3', 'x', '1', '', (SELECT secret_check FROM fleet.identity), interval '10 s')"
+        )
+        ((third,),) = ask(restored_and_joined)
+        await other.seen.wait_for("fleet_joined", 2)
+        assert len({one.identity.node, third, lost.node}) == 3
+        assert other.identity.node not in {one.identity.node, third}
+
+    async def test_another_server_with_the_same_number_and_epoch_fences_this_one(self, make_node, ask):
+        node = await make_node("n1")
+        ask("UPDATE fleet.nodes SET instance = 'another server'")
+        await node.seen.wait_for("fleet_cut_off")
+        assert not node.lease.holds(lease_clock())
 
     async def test_a_node_with_another_secret_is_refused(self, make_node, ask):
         await make_node("n1")
@@ -63,7 +83,7 @@ class TestBeats:
     async def test_the_answer_tells_revision_and_orders(self, make_node, ask):
         node = await make_node("n1")
         ask("SELECT fleet.publish_v1(1, '{block,block}', '{a,b}', ARRAY['{}', '{}']::jsonb[])")
-        ask("INSERT INTO fleet.orders (node, kind, session, generation) VALUES (1, 'end', '\\x01', 1)")
+        ask("INSERT INTO fleet.orders (node, kind, session, generation) SELECT id, 'end', '\\x01', 1 FROM fleet.nodes")
         await answered(node, lambda answer: answer.open_orders)
         assert node.answer.revision == 2
         assert str(ask("SELECT tag FROM fleet.log WHERE revision = 2")[0][0]) == node.answer.tag
@@ -85,7 +105,7 @@ class TestBeats:
         node.on_return(assert_again)
         ask("UPDATE fleet.nodes SET epoch = 10")  # as another server under this name does
         await node.seen.wait_for("fleet_returned")
-        assert asserted == [(Identity(1, 11), False)]
+        assert asserted == [(Identity(ask("SELECT id FROM fleet.nodes")[0][0], 11), False)]
         assert node.lease.holds(lease_clock())
 
     async def test_a_failed_return_is_tried_again(self, make_node, ask):
@@ -111,27 +131,30 @@ class TestBeats:
         for _ in range(3):
             await answered(other, lambda answer: True)
             other._beats.hurry()
-        assert ask("SELECT seen_at < '2021-01-01' FROM fleet.beats WHERE node = 1") == [(True,)]
+        assert ask("SELECT seen_at < '2021-01-01' FROM fleet.beats WHERE node = :node", node=node.identity.node) == [
+            (True,)
+        ]
 
 
 class TestWhoIsLost:
     async def test_silence_makes_a_node_lost_only_while_the_store_was_up(self, make_node, ask):
         node = await make_node("n1")
         await answered(node, lambda answer: True)
-        ask("INSERT INTO fleet.nodes (name, instance, version) VALUES ('n2', '', '')")
+        ask("INSERT INTO fleet.nodes (id, name, instance, version) OVERRIDING SYSTEM VALUE VALUES (2, 'n2', '', '')")
         ask("INSERT INTO fleet.beats (node, seen_at) VALUES (2, clock_timestamp() - interval '11 s')")
-        lost = f"SELECT fleet.is_lost_v1(2, 1, {DEAD_AFTER}), fleet.is_lost_v1(1, 1, {DEAD_AFTER})"
+        me = node.identity.node
+        lost = f"SELECT fleet.is_lost_v1(2, 1, {DEAD_AFTER}), fleet.is_lost_v1({me}, 1, {DEAD_AFTER})"
         assert ask(lost) == [(False, False)], "the store is up for less than dead_after"
         ask("UPDATE fleet.uptime SET since = clock_timestamp() - interval '1 hour'")
         assert ask(lost) == [(True, False)]
-        assert ask(f"SELECT fleet.is_lost_v1(1, 2, {DEAD_AFTER}), fleet.is_lost_v1(9, 1, {DEAD_AFTER})") == [
+        assert ask(f"SELECT fleet.is_lost_v1({me}, 2, {DEAD_AFTER}), fleet.is_lost_v1(9, 1, {DEAD_AFTER})") == [
             (True, True)
         ]
 
     async def test_an_outage_of_the_store_makes_no_node_lost(self, make_node, ask):
         """Negative control: without ``since`` the first node that comes back would find all others dead."""
         node = await make_node("n1")
-        ask("INSERT INTO fleet.nodes (name, instance, version) VALUES ('n2', '', '')")
+        ask("INSERT INTO fleet.nodes (id, name, instance, version) OVERRIDING SYSTEM VALUE VALUES (2, 'n2', '', '')")
         ask("INSERT INTO fleet.beats (node) VALUES (2)")
         await node.stop()
         ask("UPDATE fleet.beats SET seen_at = clock_timestamp() - interval '60 s'")
@@ -143,11 +166,11 @@ class TestWhoIsLost:
 
     async def test_a_node_that_left_is_lost_at_once(self, make_node, ask):
         node = await make_node("n1")
-        await make_node("n2")
+        other = await make_node("n2")
         await node.stop()
-        assert ask(f"SELECT fleet.is_lost_v1(1, 1, {DEAD_AFTER}), fleet.is_lost_v1(2, 1, {DEAD_AFTER})") == [
-            (True, False)
-        ]
+        lost = f"SELECT fleet.is_lost_v1(:node, 1, {DEAD_AFTER})"
+        assert ask(lost, node=node.identity.node) == [(True,)]
+        assert ask(lost, node=other.identity.node) == [(False,)]
 
 
 async def answered(node, good):

@@ -11,6 +11,8 @@ from sqlalchemy.exc import OperationalError
 from admin_api.fleet.membership.membership import NodeState
 from admin_api.fleet.policy import rollout
 from admin_api.http.problems import ApiError
+from lab.timeouts import TIMEOUT
+from tests.admin_api.fleet.conftest import seen
 from tests.admin_api.fleet.policy.conftest import INSIDE, OTHER, change, level, rule, write
 
 pytestmark = pytest.mark.asyncio
@@ -85,6 +87,35 @@ async def test_a_process_of_an_old_epoch_proposes_nothing_and_ends_no_turn(pair,
     assert ask(str(rollout.CLAIM), **old, **times) == [("n1",)]
     assert ask(str(rollout.RELEASE), reason="", **old) == [(0,)]
     assert ask("SELECT node, epoch FROM fleet.policy_turn") == [(number, epoch)]
+
+
+async def test_a_process_that_starts_between_answer_and_seal_is_asked_again(pair, ask):
+    one, other = pair
+    other.node.membership._ticker.cancel()
+    other.node.membership._beats.turned_at = float("-inf")  # it tells no more beats
+    ask("INSERT INTO fleet.policy_versions (document, proposed_by) VALUES ('null', 1)")
+    ask("INSERT INTO fleet.policy_acks (version, node, epoch, ok) SELECT 1, id, epoch, true FROM fleet.nodes")
+
+    def answers():
+        return {name: ok for name, ok, _ in ask(str(rollout.ANSWERS), version=1, dead_after=10 * TIMEOUT)}
+
+    assert answers() == {"n1": True, "n2": True}
+    ask("UPDATE fleet.nodes SET epoch = epoch + 1 WHERE name = 'n2'")
+    assert answers() == {"n1": True, "n2": None}
+    me = one.node.membership.identity
+    seal = {"node": me.node, "epoch": me.epoch, "version": 1, "revision": 1, "dead_after": 10 * TIMEOUT}
+    ask("UPDATE fleet.policy_turn SET node = :node, epoch = :epoch", node=me.node, epoch=me.epoch)
+    assert ask(str(rollout.SEAL), **seal) == [(False,)]
+    ask("UPDATE fleet.nodes SET epoch = epoch - 1 WHERE name = 'n2'")
+    assert ask(str(rollout.SEAL), **seal) == [(True,)]
+
+
+async def test_a_node_that_has_joined_again_answers_again(pair, ask):
+    _, other = pair
+    ask("INSERT INTO fleet.policy_versions (document, proposed_by) VALUES ('null', 1)")
+    ask("UPDATE fleet.nodes SET epoch = epoch + 1 WHERE name = 'n2'")
+    answered = "SELECT 1 FROM fleet.policy_acks a JOIN fleet.nodes n ON n.id = a.node AND n.epoch = a.epoch"
+    await seen(other, ask, answered)
 
 
 async def test_aborted_proposals_keep_no_rules(pair, ask):
