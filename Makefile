@@ -11,7 +11,7 @@
 #   make supply     sbom and audit, for CI     (licences and reproducible: tests hold them)
 #   make man        .build/ocsentry.1, occtl.8, ocpasswd.8
 #   make docs       the pages as a site in .build/docs/site     make pictures   docs/*.png, from a real run
-#   make wheel      into .build/dist, tried in an empty environment      make release   all artefacts of a tagged commit
+#   make wheel      into .build/dist, tried by PYTHONS      make release   all artefacts of a tagged commit
 #   make engine-wheel   likewise, of the policy engine alone
 #   make deb, rpm, apk   a package in .build/dist     make package-test   its life on a bare system with systemd
 #   make licences   docs/licences.md          make reproducible both native cores built twice, bytes compared
@@ -200,7 +200,7 @@ deb rpm apk: build
 	contrib/packaging/build.sh $@
 
 wheel: build
-	contrib/packaging/wheel.sh --try
+	contrib/packaging/wheel.sh --try $(PYTHONS)
 
 engine-wheel: build
 	contrib/packaging/engine.sh --try

@@ -2,7 +2,8 @@
 # Builds the wheel for Python 3.11 and later (abi3) into .build/dist: wolfSSL is inside, and the C library is the only other one
 # that it needs (auditwheel checks that and names the oldest that fits). Prints the file.
 #
-#   contrib/packaging/wheel.sh [--try]     --try: also install it into an empty environment without a compiler, and run it
+#   contrib/packaging/wheel.sh [--try [PYTHON...]]     --try: also install it into an empty environment without a compiler, and
+#                                                      run it: of each PYTHON, or of the one that has built it
 set -eu
 cd "$(dirname "$0")/../.."
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || echo 0)}"
@@ -29,14 +30,17 @@ name=$(basename "$raw"/repaired/ocsentry-*.whl)
 mv "$raw/repaired/$name" .build/dist/
 
 if [ "${1:-}" = --try ]; then
-    .venv/bin/python -m venv "$raw/empty"
-    for lock in build server; do
+    shift
+    for python in "${@:-.venv/bin/python}"; do
+        rm -rf "$raw/empty" "$raw/server"
+        "$python" -m venv "$raw/empty"
         # shellcheck disable=SC2086
-        "$raw/empty/bin/python" -m pip $quiet install --require-hashes --no-deps --no-build-isolation -r "requirements/$lock.lock" >&2
+        CC=false "$raw/empty/bin/python" -m pip $quiet install --require-hashes --no-deps --only-binary :all: \
+            -r requirements/server.lock >&2
+        # shellcheck disable=SC2086
+        "$raw/empty/bin/python" -m pip $quiet install --no-deps --only-binary :all: ".build/dist/$name" >&2
+        (cd "$raw" && "$raw/empty/bin/ocsentry" init --dir "$raw/server" --name vpn.example.org >/dev/null &&
+            "$raw/empty/bin/ocsentry" serve --check --config "$raw/server/ocsentry.toml" >&2)
     done
-    # shellcheck disable=SC2086
-    "$raw/empty/bin/python" -m pip $quiet install --no-deps ".build/dist/$name" >&2
-    (cd "$raw" && "$raw/empty/bin/ocsentry" init --dir "$raw/server" --name vpn.example.org >/dev/null &&
-        "$raw/empty/bin/ocsentry" serve --check --config "$raw/server/ocsentry.toml" >&2)
 fi
 echo ".build/dist/$name"
