@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 INTERVAL = 5.0  # seconds between two looks
 AT_ONCE = 1000  # deliveries
 TAKE = text(
-    "UPDATE webhook_deliveries SET node = :own WHERE id IN ("
-    " SELECT d.id FROM webhook_deliveries d WHERE d.state = 'pending' AND d.node <> :own AND NOT EXISTS ("
-    " SELECT 1 FROM fleet.nodes n WHERE n.name = d.node"
-    " AND NOT fleet.is_lost_v1(n.id, n.epoch, make_interval(secs => :dead_after)))"
-    " ORDER BY d.id LIMIT :most FOR UPDATE SKIP LOCKED)"
+    "WITH RECURSIVE queued (node) AS ("  # each name once: live nodes may have many that wait
+    " SELECT min(d.node) FROM webhook_deliveries d WHERE d.state = 'pending' UNION ALL"
+    " SELECT (SELECT min(d.node) FROM webhook_deliveries d WHERE d.state = 'pending' AND d.node > q.node)"
+    " FROM queued q WHERE q.node IS NOT NULL), lost (node) AS ("
+    " SELECT q.node FROM queued q WHERE q.node <> :own AND NOT EXISTS ("
+    " SELECT 1 FROM fleet.nodes n WHERE n.name = q.node"
+    " AND NOT fleet.is_lost_v1(n.id, n.epoch, make_interval(secs => :dead_after))))"
+    " UPDATE webhook_deliveries SET node = :own WHERE id = ANY (ARRAY("
+    " SELECT d.id FROM webhook_deliveries d WHERE d.state = 'pending' AND d.node = ANY (ARRAY(SELECT node FROM lost))"
+    " ORDER BY d.id LIMIT :most FOR UPDATE SKIP LOCKED))"
 )
 
 

@@ -3,7 +3,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from admin_api.store.columns import Base
@@ -31,6 +31,9 @@ class Webhook(Base):
     version: Mapped[int]
 
 
+PENDING = text("state = 'pending'")  # few of all rows: what a node has sent is kept for a while
+
+
 class WebhookDelivery(Base):
     """One event for one webhook. ``next_at``: when it is tried next; null: never again. ``node``: which delivers it."""
 
@@ -52,4 +55,5 @@ class WebhookDelivery(Base):
     __table_args__ = (
         Index("ix_webhook_deliveries_webhook_id_next_at", "webhook_id", "next_at"),
         Index("ix_webhook_deliveries_webhook_id_state", "webhook_id", "state"),
+        Index("ix_webhook_deliveries_pending", "node", "id", sqlite_where=PENDING, postgresql_where=PENDING),
     )

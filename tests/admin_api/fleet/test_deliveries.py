@@ -83,6 +83,26 @@ async def test_each_event_is_delivered_by_the_node_that_has_it_or_by_another_one
     assert len({delivery for _, delivery in receiver.sent}) == len(receiver.sent), "none was sent twice"
 
 
+async def test_a_look_for_what_lost_nodes_left_reads_only_that(run_node, ask, monkeypatch):
+    monkeypatch.setattr(deliveries, "INTERVAL", 3600)
+    one = await run_node("n1")
+    row, _ = await create_webhook(one.store, BOX, WebhookReplace(url=URL), by="a test")
+    ask(
+        "INSERT INTO webhook_deliveries (id, node, webhook_id, kind, body, state, attempts, created_at)"
+        " SELECT to_char(i, 'FM000000'), 'n1', :webhook, 'a', '{}', CASE WHEN i < 9000 THEN 'delivered' ELSE 'pending'"
+        " END, 0, now() FROM generate_series(1, 10000) i",
+        webhook=row.id,
+    )
+    ask("ANALYZE webhook_deliveries")
+    ask("UPDATE webhook_deliveries SET node = 'gone' WHERE id IN ('009500', '009600', '000005')")
+    values = {"own": "n1", "dead_after": 10.0, "most": 1000}
+    plan = "\n".join(line for (line,) in ask(f"EXPLAIN {deliveries.TAKE}", **values))
+    assert "ix_webhook_deliveries_pending" in plan
+    assert "Seq Scan on webhook_deliveries" not in plan
+    assert await one.node._deliveries.look() == 2
+    assert ask("SELECT id FROM webhook_deliveries WHERE node <> 'n1'") == [("000005",)], "it was delivered"
+
+
 async def test_nodes_that_start_at_once_add_a_webhook_of_the_configuration_once(run_node, ask):
     nodes = [await run_node("n1"), await run_node("n2")]
     entry = FileWebhook(URL, (), bytes(32))
