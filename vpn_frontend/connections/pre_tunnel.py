@@ -130,16 +130,14 @@ class PreTunnelConnections:
             self._fail(connection, error)
 
     def connection_closed(self, event: ConnectionClosed) -> None:
+        if event.cause is Cause.EVICTED:
+            self._events.emit(VpnEvent.LINK_REFUSED, address=event.peer, reason="too many connections of one address")
         connection = self._connections.remove_connection(event.connection_id)
         if connection is None:
             return
         connection.protocol.closed()
         if connection.task is not None:
             connection.task.cancel()
-        if event.cause is Cause.EVICTED:
-            self._events.emit(
-                VpnEvent.LINK_REFUSED, address=connection.peer.address, reason="too many connections of one address"
-            )
 
     def expire(self, now: float) -> None:
         """Close connections that send a request too slowly, or have talked for longer than any login takes."""
@@ -288,7 +286,10 @@ class PreTunnelConnections:
         self.carry_out(connection, connection.protocol.page_shown(await self._pages.show(request)))
 
     def _refuse_others(self, connection: PendingConnection, text: str, now: float) -> None:
-        """Close what else the source has without a tunnel, its logins with ``text``. A CONNECT under way goes on."""
+        """Close what else the source has without a tunnel, its logins with ``text``. A CONNECT under way goes on.
+
+        A connection that has sent nothing is not known here. The policy refuses it at its login.
+        """
         for other in self._connections.of_source(connection.peer.address):
             if other is connection or (other.task is not None and not other.checking):
                 continue

@@ -63,7 +63,7 @@ NO_COUNTERS = Counters()
 
 @dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class ConnectionUp:
-    """A TLS handshake is done. The client may send requests."""
+    """A TLS handshake is done, and the client sent its first bytes, which follow."""
 
     connection_id: int
     peer: Address
@@ -90,10 +90,14 @@ class ConnectionData:
 
 @dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class ConnectionClosed:
-    """A connection without a session is gone. Its handshake may never have been done."""
+    """A connection without a session is gone. Its handshake may never have been done.
+
+    One that sent nothing after its handshake is not told of, unless it was evicted.
+    """
 
     connection_id: int
     cause: Cause
+    peer: Address | None = None  # of an evicted one
 
 
 @dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set

@@ -382,6 +382,11 @@ def _dtls_up(event: EventStruct, _: bytes) -> DtlsUp:
     )
 
 
+def _connection_closed(event: EventStruct, _: bytes) -> ConnectionClosed:
+    peer = unpack_address(bytes(event.peer)) if event.cause == lib.GW_CAUSE_EVICTED else None
+    return ConnectionClosed(event.connection, CAUSES[event.cause], peer)
+
+
 def _channel_down(event: EventStruct, payload: bytes) -> ChannelDown:
     return ChannelDown(event.session, event.connection, CAUSES[event.cause], payload, _counters(event.counters))
 
@@ -390,7 +395,7 @@ def _channel_down(event: EventStruct, payload: bytes) -> ChannelDown:
 # connection needs the names of the hosts too.
 _READERS: dict[int, Callable[[EventStruct, bytes], GatewayEvent]] = {
     lib.GW_CONNECTION_DATA: lambda event, payload: ConnectionData(event.connection, payload),
-    lib.GW_CONNECTION_CLOSED: lambda event, _: ConnectionClosed(event.connection, CAUSES[event.cause]),
+    lib.GW_CONNECTION_CLOSED: _connection_closed,
     lib.GW_CHANNEL_UP: lambda event, _: ChannelUp(event.session, event.connection),
     lib.GW_CHANNEL_DOWN: _channel_down,
     lib.GW_SESSION_IDLE: lambda event, _: SessionIdle(event.session),

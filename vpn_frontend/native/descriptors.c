@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -31,6 +32,7 @@ static int set_nonblocking(int fd)
 
 int gw_add_listener(gw *g, uint32_t worker_index, int fd)
 {
+    const int on = 1;
     struct gw_worker *worker;
     struct gw_listener *listener;
     int status;
@@ -43,6 +45,7 @@ int gw_add_listener(gw *g, uint32_t worker_index, int fd)
     listener = &worker->listeners[worker->listener_count];
     listener->pollable = (struct gw_pollable){ GW_POLL_LISTENER, .fd = fd };
     listener->port = local_port(fd);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  /* connections inherit it: output is batched here, not in the kernel */
     status = set_nonblocking(fd);
     if (!status)
         status = gw_worker_watch(worker, &listener->pollable, EPOLLIN);

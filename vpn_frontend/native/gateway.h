@@ -180,9 +180,10 @@ struct gw_dtls_config {
 };
 
 enum gw_event_kind {
-    GW_CONNECTION_UP = 1,       /* handshake done. data: two exported keys (PSK, CERTIFICATE), the peer's certificate or nothing */
+    GW_CONNECTION_UP = 1,       /* handshake done, and bytes came. data: the exports, and the peer's certificate or nothing */
     GW_CONNECTION_DATA = 2,     /* decrypted bytes before the tunnel, in order */
-    GW_CONNECTION_CLOSED = 3,   /* a connection that was no channel of a session is closed; its last event */
+    GW_CONNECTION_CLOSED = 3,   /* a connection that was no channel of a session is closed; its last event. One that only shook hands
+                                 * is told of if it was evicted */
     GW_CHANNEL_UP = 4,          /* `connection` is now the TLS channel of `session` */
     GW_CHANNEL_DOWN = 5,        /* the session lost its TLS channel, see cause; the session lives on */
     GW_SESSION_IDLE = 6,        /* idle_s passed */

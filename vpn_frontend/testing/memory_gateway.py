@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from dataclasses import field, replace
 from ipaddress import ip_address
 from itertools import count
+from typing import TYPE_CHECKING
 
 from sentry_engine.records import dataclass
 from vpn_frontend.gateway.interface import (
@@ -38,6 +39,9 @@ from vpn_frontend.gateway.interface import (
     TunnelParameters,
 )
 from vpn_frontend.gateway.limits import NO_LIMITS, TunnelLimits
+
+if TYPE_CHECKING:
+    from vpn_frontend.settings import Address
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +83,7 @@ class MemoryGateway:
         self.close_frames: dict[int, bytes] = {}  # by session: the last frame of those that were closed
         self.sessions: dict[int, MemorySession] = {}
         self.connections: set[int] = set()
+        self._peers: dict[int, Address] = {}
         self.accepting = True
         self.held = False
         self.delay = 0.0  # seconds that a signature is awaited
@@ -99,7 +104,7 @@ class MemoryGateway:
     ) -> int:
         connection_id = next(self._ids)
         self.connections.add(connection_id)
-        peer = ip_address(address)
+        self._peers[connection_id] = peer = ip_address(address)
         self._tell(
             ConnectionUp(
                 connection_id,
@@ -143,7 +148,8 @@ class MemoryGateway:
                 session.connection_id = None
                 self._tell(ChannelDown(number, connection_id, cause, close_message, session.counters))
                 return
-        self._tell(ConnectionClosed(connection_id, cause))
+        peer = self._peers[connection_id] if cause is Cause.EVICTED else None
+        self._tell(ConnectionClosed(connection_id, cause, peer))
 
     def send_datagrams(
         self, session: int, cipher: str = "ECDHE-RSA-AES256-GCM-SHA384", address: str = "192.0.2.1"

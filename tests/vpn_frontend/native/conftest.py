@@ -308,8 +308,12 @@ class Bench:
         self.seen += self.gateway.events()
 
     def connected(self, **options):
+        """A client that has sent a byte, which the test does not see: before it no connection is told of."""
         client = self.client(**options)
-        return client, self.wait(ConnectionUp)
+        client.send(b"x")
+        up = self.wait(ConnectionUp)
+        assert self.read_from(up.connection_id, 1) == b"x"
+        return client, up
 
     def read_from(self, connection_id, size):
         data = b""
@@ -371,12 +375,12 @@ def wire():
 
 @pytest.fixture(scope="session")
 def openssl():
-    """``openssl(port, *switches)``: what ``openssl s_client`` prints of a handshake."""
+    """``openssl(port, *switches)``: what ``openssl s_client`` prints of a handshake. It ``says`` a line then."""
 
-    def connect(port, *switches):
+    def connect(port, *switches, says=""):
         run = subprocess.run(
             ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *switches],
-            input="",
+            input=says,
             capture_output=True,
             text=True,
             timeout=TIMEOUT,

@@ -50,7 +50,7 @@ void gw_connection_update_interest(struct gw_connection *connection)
     if ((connection->state != GW_CONNECTION_PRE_TUNNEL || connection->undelivered < GW_CREDIT_MAX) &&
         !gw_signature_is_awaited(&connection->signature))
         interest |= EPOLLIN;
-    if (connection->out.size)
+    if (connection->out.size && !connection->dirty)     /* what is dirty is sent before the turn ends */
         interest |= EPOLLOUT;
     watch(connection, interest);
 }
@@ -242,7 +242,8 @@ static void report_end(struct gw_connection *connection, enum gw_cause cause)
         event.frees_place = 1;
         gw_connection_push_event(connection, &event, NULL, false);
         return;
-    } else if (!connection->silent && connection->heard) {
+    } else if (!connection->silent && connection->heard &&
+               (connection->state < GW_CONNECTION_PRE_TUNNEL) != (cause == GW_CAUSE_EVICTED)) {
         gw_connection_push_event(connection, &event, NULL, true);
     }
     __atomic_sub_fetch(&connection->worker->gateway->connections, 1, __ATOMIC_RELAXED);

@@ -12,17 +12,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-static void on_app_data(struct gw_connection *connection, const uint8_t *data, size_t size)
-{
-    struct gw_event event = { .kind = GW_CONNECTION_DATA, .data_size = (uint32_t)size };
-
-    connection->asked = true;
-    connection->undelivered += (uint32_t)gw_event_cost(size);
-    connection->deadline = connection->worker->now + connection->worker->gateway->config.conversation_timeout_ms * GW_MS;
-    if (gw_connection_push_event(connection, &event, data, false))
-        gw_connection_end(connection, GW_CAUSE_LOCAL);  /* Python must not miss bytes in the middle */
-}
-
 /* The address that the client connected to, unless a proxy has named it. */
 static void find_local_address(struct gw_connection *connection)
 {
@@ -56,23 +45,21 @@ static void count_handshake(struct gw_worker *worker, uint64_t took, bool resume
 }
 
 /* Only a certificate that was sent counts: without one other methods decide. */
-static bool has_approved_certificate(const struct gw_connection *connection, const struct gw_tls_facts *facts)
+static bool has_acceptable_certificate(const struct gw_connection *connection)
 {
-    return !facts->certificate_size || !connection->hosts->hosts[connection->host].fips ||
-           gw_fips_approves_signature(facts->certificate_signature);
+    struct gw_tls_facts facts;
+
+    return !gw_tls_read_certificate(connection->ssl, &facts) &&
+           (!facts.certificate_size || !connection->hosts->hosts[connection->host].fips ||
+            gw_fips_approves_signature(facts.certificate_signature));
 }
 
 static void on_handshake_done(struct gw_connection *connection)
 {
-    struct gw_tls_facts facts;
-    struct gw_event event = { .kind = GW_CONNECTION_UP };
-    int status;
-
-    if (gw_tls_finish(connection->ssl, &facts) || !has_approved_certificate(connection, &facts)) {
+    if (!has_acceptable_certificate(connection)) {
         gw_connection_end(connection, GW_CAUSE_HANDSHAKE_FAILED);
         return;
     }
-    find_local_address(connection);
     gw_tls_hosts_release(connection->hosts);
     connection->hosts = NULL;
     if (connection->acme) {
@@ -82,9 +69,21 @@ static void on_handshake_done(struct gw_connection *connection)
         gw_connection_finish(connection);
         return;
     }
-    count_handshake(connection->worker, gw_clock_now() - connection->opened, facts.resumed);
+    count_handshake(connection->worker, gw_clock_now() - connection->opened, wolfSSL_session_reused(connection->ssl) != 0);
     connection->state = GW_CONNECTION_PRE_TUNNEL;
     connection->deadline = connection->worker->now + connection->worker->gateway->config.conversation_timeout_ms * GW_MS;
+}
+
+/* Tells Python of the connection, once it says something: those that only shake hands cost Python nothing. 0 or a negative errno. */
+static int report_up(struct gw_connection *connection)
+{
+    struct gw_tls_facts facts;
+    struct gw_event event = { .kind = GW_CONNECTION_UP };
+    int status = gw_tls_finish(connection->ssl, &facts);
+
+    if (status)
+        return status;
+    find_local_address(connection);
     event.tls_version = facts.version;
     event.resumed = facts.resumed;
     event.host = connection->host;
@@ -96,8 +95,18 @@ static void on_handshake_done(struct gw_connection *connection)
     status = gw_connection_push_event(connection, &event, facts.exporter, false);
     explicit_bzero(facts.exporter, sizeof(facts.exporter));
     connection->known = !status;
-    if (status)
-        gw_connection_end(connection, GW_CAUSE_LOCAL);
+    return status;
+}
+
+static void on_app_data(struct gw_connection *connection, const uint8_t *data, size_t size)
+{
+    struct gw_event event = { .kind = GW_CONNECTION_DATA, .data_size = (uint32_t)size };
+
+    connection->asked = true;
+    connection->undelivered += (uint32_t)gw_event_cost(size);
+    connection->deadline = connection->worker->now + connection->worker->gateway->config.conversation_timeout_ms * GW_MS;
+    if ((!connection->known && report_up(connection)) || gw_connection_push_event(connection, &event, data, false))
+        gw_connection_end(connection, GW_CAUSE_LOCAL);  /* Python must not miss bytes in the middle */
 }
 
 /* Gathers the first record. Returns its bytes of the feed or of the buffer, *size of them; NULL: more is needed, or memory. What is

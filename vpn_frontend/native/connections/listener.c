@@ -48,7 +48,6 @@ static bool take_place(struct gw *gateway)
 
 static void accept_one(struct gw_worker *worker, const struct gw_listener *listener, int fd, const struct sockaddr_storage *from)
 {
-    const int on = 1;
     uint8_t peer[16];
     uint16_t port = read_peer(from, peer);
     bool proxy = gw_is_proxy(worker->gateway, peer);    /* it is asked about its client, once named */
@@ -66,7 +65,6 @@ static void accept_one(struct gw_worker *worker, const struct gw_listener *liste
         reject(fd);
         return;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  /* output is batched here, not in the kernel */
     if (!gw_connection_open(worker, fd, peer, port, listener->port, proxy)) {
         gw_count(worker, GW_STAT_accept_errors);
         __atomic_sub_fetch(&worker->gateway->connections, 1, __ATOMIC_RELAXED);

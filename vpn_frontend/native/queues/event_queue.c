@@ -100,9 +100,9 @@ int gw_event_push(struct gw_event_queue *queue, const struct gw_event *event, co
         queue->head = node;
     queue->tail = node;
     __atomic_store_n(&queue->count, queue->count + 1, __ATOMIC_RELAXED);
-    if (wake)
-        eventfd_write(queue->fd, 1);
     pthread_mutex_unlock(&queue->lock);
+    if (wake)                       /* without the lock, which the reader takes at once; it may find nothing left */
+        eventfd_write(queue->fd, 1);
     return 0;
 }
 

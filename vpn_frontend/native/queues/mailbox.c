@@ -73,26 +73,27 @@ static void append(struct gw_mailbox *box, struct gw_message *message)
         box->batches++;
 }
 
-static void wake(struct gw_mailbox *box)
+/* Gives the lock back, then wakes the reader with `wanted`: it takes the lock at once. The reader may find nothing left. */
+static void unlock_and_wake(struct gw_mailbox *box, bool wanted)
 {
-    if (!box->woken)
+    bool needed = wanted && !box->woken;
+
+    box->woken |= wanted;
+    pthread_mutex_unlock(&box->lock);
+    if (needed)
         eventfd_write(box->fd, 1);
-    box->woken = true;
 }
 
 static int put(struct gw_mailbox *box, struct gw_message *message, bool at_once)
 {
-    int status = -ENOBUFS;
+    bool room;
 
     pthread_mutex_lock(&box->lock);
-    if (has_room(box, message)) {
+    room = has_room(box, message);
+    if (room)
         append(box, message);
-        if (at_once)
-            wake(box);
-        status = 0;
-    }
-    pthread_mutex_unlock(&box->lock);
-    return status;
+    unlock_and_wake(box, room && at_once);
+    return room ? 0 : -ENOBUFS;
 }
 
 int gw_mailbox_post(struct gw_mailbox *box, struct gw_message *message)
@@ -109,24 +110,20 @@ void gw_mailbox_hand_over(struct gw_mailbox *box, struct gw_message *message, ui
 {
     pthread_mutex_lock(&box->lock);
     append(box, message);
-    wake(box);
     __atomic_store_n(owner, to, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&box->lock);
+    unlock_and_wake(box, true);
 }
 
 void gw_mailbox_wake(struct gw_mailbox *box)
 {
     pthread_mutex_lock(&box->lock);
-    if (box->head)
-        wake(box);
-    pthread_mutex_unlock(&box->lock);
+    unlock_and_wake(box, box->head != NULL);
 }
 
 void gw_mailbox_kick(struct gw_mailbox *box)
 {
     pthread_mutex_lock(&box->lock);
-    wake(box);
-    pthread_mutex_unlock(&box->lock);
+    unlock_and_wake(box, true);
 }
 
 struct gw_message *gw_mailbox_take(struct gw_mailbox *box)

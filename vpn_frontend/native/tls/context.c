@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <wolfssl/wolfcrypt/dh.h>
+#include <wolfssl/wolfcrypt/random.h>
 
 static char alpn_http[] = "http/1.1";
 static char alpn_acme[] = GW_ALPN_ACME;
@@ -40,7 +41,12 @@ static int on_send(WOLFSSL *ssl, char *buffer, int size, void *context)
 int gw_tls_library_init(void)
 {
     gw_record_pool_init();
-    return wolfSSL_Init() == WOLFSSL_SUCCESS ? 0 : -ENOMEM;
+    if (wolfSSL_Init() != WOLFSSL_SUCCESS)
+        return -ENOMEM;
+#if defined(WOLFSSL_DRBG_SHA512) && !defined(HAVE_FIPS)
+    wc_Sha512Drbg_Disable();        /* Hash_DRBG of SHA-256 is as strong, and processors have instructions for it */
+#endif
+    return 0;
 }
 
 int gw_tls_use_certificate(WOLFSSL_CTX *context, const struct gw_certificate *certificate, char *error, size_t error_size)
@@ -178,12 +184,13 @@ _Static_assert(offsetof(struct gw_tls_facts, certificate) == offsetof(struct gw_
                "the payload of GW_CONNECTION_UP is one piece");
 
 /* wolfSSL has verified the chain already where it asked for one. */
-static int read_certificate(WOLFSSL *ssl, struct gw_tls_facts *facts)
+int gw_tls_read_certificate(WOLFSSL *ssl, struct gw_tls_facts *facts)
 {
-    WOLFSSL_X509 *certificate = facts->resumed ? NULL : wolfSSL_get_peer_certificate(ssl);
+    WOLFSSL_X509 *certificate = wolfSSL_session_reused(ssl) ? NULL : wolfSSL_get_peer_certificate(ssl);
     const unsigned char *der;
     int size = 0, status = 0;
 
+    facts->certificate_size = 0;
     if (!certificate)
         return 0;
     der = wolfSSL_X509_get_der(certificate, &size);
@@ -214,14 +221,14 @@ int gw_tls_finish(WOLFSSL *ssl, struct gw_tls_facts *facts)
     const char *cipher = wolfSSL_get_cipher_name(ssl);
     int status;
 
-    memset(facts, 0, sizeof(*facts));
+    memset(facts, 0, offsetof(struct gw_tls_facts, certificate));
     facts->version = (uint16_t)wolfSSL_version(ssl);
     facts->resumed = wolfSSL_session_reused(ssl) != 0;
     snprintf(facts->cipher, sizeof(facts->cipher), "%s", cipher ? cipher : "");
     if (export_key(ssl, GW_PSK_LABEL, facts->exporter) ||
         export_key(ssl, GW_PROOF_KEY_LABEL, facts->exporter + GW_EXPORTER_SIZE) || read_bindings(ssl, facts))
         return -EPROTO;
-    status = read_certificate(ssl, facts);
+    status = gw_tls_read_certificate(ssl, facts);
     if (status)
         return status;
     wolfSSL_FreeArrays(ssl);

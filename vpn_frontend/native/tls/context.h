@@ -60,8 +60,9 @@ WOLFSSL *gw_tls_object(WOLFSSL_CTX *context);
  * out of memory. */
 WOLFSSL *gw_tls_new(WOLFSSL_CTX *context, bool acme, struct gw_tls_io *io, struct gw_signature *signature);
 enum gw_tls_result gw_tls_accept(WOLFSSL *ssl);
-/* Once, after GW_TLS_DONE: reads the facts, then frees the memory that only the handshake needs. -EPROTO; -EMSGSIZE: the peer's
- * certificate exceeds GW_PEER_CERTIFICATE_MAX. */
+/* After GW_TLS_DONE: reads those of the certificate alone. -EPROTO; -EMSGSIZE: it exceeds GW_PEER_CERTIFICATE_MAX. */
+int gw_tls_read_certificate(WOLFSSL *ssl, struct gw_tls_facts *facts);
+/* Once, after GW_TLS_DONE: reads the facts, then frees the memory that only the handshake and they need. Errors as above. */
 int gw_tls_finish(WOLFSSL *ssl, struct gw_tls_facts *facts);
 /* Reads up to one record. *size is its payload's, with GW_TLS_DONE. */
 enum gw_tls_result gw_tls_read(WOLFSSL *ssl, uint8_t *out, size_t capacity, size_t *size);

@@ -54,7 +54,7 @@ def test_what_binds_a_key_to_the_connection_is_the_client_s_finished(bench, vers
 
 def test_in_tls_1_3_it_is_the_exporter_of_rfc_9266_too(bench, openssl):
     label = ("-keymatexport", "EXPORTER-Channel-Binding", "-keymatexportlen", "32")
-    printed = openssl(bench.port, "-tls1_3", *label)
+    printed = openssl(bench.port, "-tls1_3", *label, says="x")
     exported = re.search(r"Keying material: ([0-9A-F]{64})", printed)
     assert exported is not None, printed
     assert bench.wait(ConnectionUp).bindings[0] == bytes.fromhex(exported[1])
@@ -68,6 +68,23 @@ def test_one_listener_serves_both_families(start, gate, host):
     assert gate.last_request().address == (b"\0" * 10 + b"\xff\xff" + up.peer.packed)[-16:]
     client.send(b"hello")
     assert bench.read_from(up.connection_id, 5) == b"hello"
+
+
+def test_who_only_shakes_hands_is_not_told_of(bench):
+    for _ in range(3):
+        bench.client().close()
+    bench.wait_stat("handshakes_done", 3)
+    client, up = bench.connected()
+    assert bench.seen == []
+    client.send(b"hello")
+    assert bench.read_from(up.connection_id, 5) == b"hello"
+
+
+def test_who_shakes_hands_and_stays_silent_is_closed(start):
+    bench = start(conversation_timeout=0.3)
+    assert bench.client().at_end()
+    bench.connected()
+    assert bench.seen == []
 
 
 def test_older_versions_are_refused(bench):
@@ -316,7 +333,7 @@ def test_a_few_sources_do_not_hold_the_places_of_all(start, handshake):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             raw = context.wrap_socket(raw)
-            bench.wait(ConnectionUp)
+            bench.wait_stat("handshakes_done", number + 1)
         crowd.append(raw)
     client, up = bench.connected()
     client.send(b"hello")
@@ -325,7 +342,8 @@ def test_a_few_sources_do_not_hold_the_places_of_all(start, handshake):
     assert stats["links_over_limit"] == 0
     assert stats["links_evicted"] >= 80 - 64
     if handshake:
-        assert bench.wait(ConnectionClosed).cause == Cause.EVICTED
+        closed = bench.wait(ConnectionClosed)
+        assert (closed.cause, str(closed.peer)[:8]) == (Cause.EVICTED, "127.0.0.")
     for raw in crowd:
         raw.close()
 

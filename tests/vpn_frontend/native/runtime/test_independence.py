@@ -21,6 +21,7 @@ import socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 tls = context.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=30))
+tls.sendall(b"x")
 assert tls.recv(5) == b"HELLO"
 print("ready", flush=True)
 sys.stdin.readline()

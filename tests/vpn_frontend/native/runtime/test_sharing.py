@@ -73,6 +73,8 @@ class Hoard:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing)
         self._until_done(self._tls.do_handshake)
+        self._tls.write(b"x")
+        self._send_sealed()
         up = bench.wait(ConnectionUp)
         self.session = bench.gateway.open_session(up.connection_id, bench.parameters())
         bench.gateway.attach(self.session, up.connection_id, b"HELLO", b"")

@@ -67,12 +67,14 @@ class Handshake:
         self.raw.sendall(self._outgoing.read() + behind)
 
     def finish(self):
+        """Shakes hands and says a byte, so that the gateway tells of the connection."""
         while True:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 self._incoming.write(self.raw.recv(65536))
             else:
+                self._tls.write(b"x")
                 self.raw.sendall(self._outgoing.read())
                 return
 

@@ -162,6 +162,7 @@ def test_a_session_that_brought_a_certificate_is_not_resumed(start, authority, v
     bench.gateway.send(up.connection_id, b"x")
     assert first.read(1) == b"x"  # a ticket of TLS 1.3 would have come before
     again = bench.client(context=made, session=first.tls.session) if first.tls.session else bench.client(context=made)
+    again.send(b"x")
     later = bench.wait(ConnectionUp)
     assert (again.tls.session_reused, later.resumed, later.peer_certificate) == (False, False, der)
 

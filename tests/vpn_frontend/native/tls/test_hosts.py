@@ -71,6 +71,7 @@ def test_a_hello_that_comes_in_pieces_names_its_host(bench, other_pair):
         except ssl.SSLWantReadError:
             continue
         break
+    tls.write(b"x")
     raw.sendall(outgoing.read())
     assert bench.wait(ConnectionUp).host == "other.test"
     raw.close()

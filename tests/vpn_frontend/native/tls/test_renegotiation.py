@@ -24,9 +24,9 @@ def renegotiating(bench):
 
 
 def test_a_renegotiation_is_refused(bench, renegotiating):
-    connection = bench.wait(ConnectionUp).connection_id
     renegotiating.stdin.write(b"before\n")
     renegotiating.stdin.flush()
+    connection = bench.wait(ConnectionUp).connection_id
     assert bench.wait(ConnectionData).data == b"before\n"
     renegotiating.stdin.write(b"R\n")
     renegotiating.stdin.flush()
