@@ -30,6 +30,10 @@ MAX_TEXT = 512  # characters of every other value that is kept
 MAX_PROLOG = 256  # bytes
 MAX_INITS = 128  # documents that are kept with their message
 MAX_INIT = 2048  # bytes of such a document; openconnect 9.01 sends 400
+MAX_FRAMES = 256  # that are kept
+MAX_FRAME = 2048  # bytes of one; openconnect 9.01 sends 300
+MAX_SEEN = 4096  # hashes
+MAX_PLAIN_FIELDS = 8
 JOINED_ATTRIBUTES = re.compile(rb"""(="[^"<>]*")(?=[A-Za-z])""")
 MAX_AUTH_METHODS = 16  # words of a client's capabilities; openconnect 9.21 sends 4
 MAX_AUTH_METHOD = 64  # characters of one
@@ -66,6 +70,16 @@ class ClientMessage:
 
 
 _inits: dict[bytes, ClientMessage] = {}  # by document: clients of one kind begin with the same one, without a secret
+_frames: dict[bytes, _Reader] = {}  # what is around the fields of replies, without a secret
+_seen: dict[int, bool] = {}  # whether frames that came are unfit, by hash
+_AUTH, _AUTH_END = b"<auth>", b"</auth>"
+_PROBE, _PROBED = b"<probe>1</probe>", {"probe": "1"}
+_PLAIN_FIELD = re.compile(r"<([a-z_][a-z0-9_]*)>([ !-%'-;=?-~]*)</\1>")  # of a text that stands for itself
+# Elements of a frame that may be kept. Others may be secrets, as are tokens that are not empty.
+_KEPT_TEXTS = frozenset(
+    {"auth", "capabilities", "client-cert-fail", "device-id", "group-access", "group-select", "version"}
+)
+_EMPTY_TEXTS = frozenset({"session-id", "session-token"})
 
 
 def parse_message(body: bytes, content_type: str, *, any_form: bool = False) -> ClientMessage:
@@ -75,7 +89,7 @@ def parse_message(body: bytes, content_type: str, *, any_form: bool = False) -> 
     """
     document = body.lstrip(b"\xef\xbb\xbf \t\r\n")
     if document.startswith(b"<"):
-        return _inits.get(document) or _parse_document(document)
+        return _inits.get(document) or _read_framed(document) or _parse_document(document)
     if not document:
         return ClientMessage("init")
     return _parse_form(document, content_type, any_form=any_form)
@@ -105,11 +119,59 @@ def _parse_form(body: bytes, content_type: str, *, any_form: bool) -> ClientMess
     )
 
 
-def _parse_document(document: bytes) -> ClientMessage:
-    reader = _read(_without_prolog(document))
-    fields = reader.fields
+def _read_framed(document: bytes) -> ClientMessage | None:
+    """The message of a document whose frame is known: all but what stands in ``<auth>``.
+
+    A client sends the same frame with each of its replies, so one that comes again is read once, with a probe in its
+    ``<auth>``. Where the parser finds the probe it would find other plain fields too. ``None``: the frame is new or
+    unfit, or the fields are not plain.
+    """
+    begin, end = document.find(_AUTH) + len(_AUTH), document.rfind(_AUTH_END)
+    if begin < len(_AUTH) or not begin < end < begin + MAX_FRAME:
+        return None
+    try:
+        content = document[begin:end].decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    pairs = _PLAIN_FIELD.findall(content)
+    fields = dict(pairs)
+    if len(fields) != len(pairs) or len(pairs) > MAX_PLAIN_FIELDS:
+        return None
+    if sum([2 * len(name) + len(value) for name, value in pairs]) + 5 * len(pairs) != len(content):
+        return None  # something stands between them
+    frame = document[:begin] + document[end:]
+    reader = _frames.get(frame) or _learn_frame(frame, begin)
+    return None if reader is None else _as_message(reader, fields)
+
+
+def _learn_frame(frame: bytes, begin: int) -> _Reader | None:
+    """What the parser reads in ``frame``. ``None``: it came for the first time, or is unfit."""
+    if len(frame) > MAX_FRAME:
+        return None
+    digest = hash(frame)
+    unfit = _seen.get(digest)
+    if unfit is None:
+        if len(_seen) >= MAX_SEEN:
+            _seen.clear()
+        _seen[digest] = False
+    if unfit is not False:
+        return None
+    try:
+        reader = _Reader().read(_without_prolog(frame[:begin] + _PROBE + frame[begin:]))
+    except MessageError:
+        reader = None
+    if reader is None or not reader.is_fit_frame:
+        _seen[digest] = True
+        return None
+    if len(_frames) >= MAX_FRAMES:
+        _frames.clear()
+    _frames[frame] = reader
+    return reader
+
+
+def _as_message(reader: _Reader, fields: dict[str, str]) -> ClientMessage:
     username, password = fields.get(USERNAME), _first_password(fields)
-    message = ClientMessage(
+    return ClientMessage(
         kind=_checked("type", reader.root.get("type", ""), 32),
         username=None if username is None else _checked("username", username, MAX_NAME),
         password=None if password is None else _checked("password", password, MAX_SECRET, controls=True),
@@ -120,7 +182,12 @@ def _parse_document(document: bytes) -> ClientMessage:
         auth_methods=frozenset(reader.auth_methods),
         certificate_failed="client-cert-fail" in reader.texts,
     )
-    if message.kind == "init" and not fields and not message.session_token and len(document) <= MAX_INIT:
+
+
+def _parse_document(document: bytes) -> ClientMessage:
+    reader = _read(_without_prolog(document))
+    message = _as_message(reader, reader.fields)
+    if message.kind == "init" and not reader.fields and not message.session_token and len(document) <= MAX_INIT:
         if len(_inits) >= MAX_INITS:
             _inits.clear()
         _inits[document] = message
@@ -225,6 +292,13 @@ class _Reader:
         except expat.ExpatError as error:
             raise IllFormedError(f"not XML: {expat.errors.messages.get(error.code, 'error')}") from error
         return self
+
+    @property
+    def is_fit_frame(self) -> bool:
+        """True if the probe is its only field, others fit in, and nothing in it is a secret."""
+        if self.fields != _PROBED or self._elements + MAX_PLAIN_FIELDS > MAX_ELEMENTS:
+            return False
+        return all(name in _KEPT_TEXTS or (name in _EMPTY_TEXTS and not text) for name, text in self.texts.items())
 
     def _refuse_doctype(self, *_declaration: object) -> None:
         raise MessageError("a document type declaration")

@@ -24,6 +24,8 @@ TUNNEL_PATHS = frozenset({"/CSCOSSLC/tunnel", "CSCOSSLC/tunnel"})  # Clavister's
 MAX_USER_AGENT = 256  # characters that are kept
 SHARED_AGENTS = 1024  # distinct ones that are kept; bounded, because a peer chooses the text
 MAX_SUITES = 32  # names per header that are read
+SHARED_LISTS = 256  # distinct lists of suites that are kept, each of at most ``MAX_SHARED`` characters
+MAX_SHARED = 512
 HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
 APPLE_PLATFORM = "apple-ios"
 MOBILE_PLATFORMS = (APPLE_PLATFORM, "android")
@@ -75,9 +77,9 @@ class TunnelRequest:
 def parse_tunnel_request(request: HttpRequest) -> TunnelRequest:
     """Read the headers of a CONNECT. Of a repeated header the first counts."""
     given = request.first.get
-    kinds = {kind.strip().lower() for kind in given("x-cstp-address-type", "IPv6,IPv4").split(",")}
     user_agent = read_user_agent(request)
-    family = client_family(user_agent)
+    family = _family(user_agent)
+    wants_ipv4, wants_ipv6 = _families(given("x-cstp-address-type", "IPv6,IPv4"))
     platform = given("x-anyconnect-identifier-platform", "").lower()
     license_kind = given("x-cstp-license", "").lower()
     return TunnelRequest(
@@ -86,8 +88,8 @@ def parse_tunnel_request(request: HttpRequest) -> TunnelRequest:
         hostname=parse_hostname(given("x-cstp-hostname", "")),
         base_mtu=_mtu(given("x-cstp-base-mtu", "")),
         mtu=_mtu(given("x-cstp-mtu", "")),
-        wants_ipv4="ipv4" in kinds,
-        wants_ipv6="ipv6" in kinds,
+        wants_ipv4=wants_ipv4,
+        wants_ipv6=wants_ipv6,
         full_ipv6=given("x-cstp-full-ipv6-capability", "").strip().lower() == "true",
         mobile=platform.startswith(MOBILE_PLATFORMS) or license_kind == "mobile",
         apple=platform.startswith(APPLE_PLATFORM) or family is ClientFamily.APPLE,
@@ -123,8 +125,31 @@ def _mtu(text: str) -> int | None:
     return value if MIN_MTU <= value <= MAX_TLS_RECORD else None
 
 
+def _families(text: str) -> tuple[bool, bool]:
+    """Whether the client takes IPv4, and IPv6."""
+    if text == "IPv6,IPv4":
+        return True, True
+    kinds = {kind.strip().lower() for kind in text.split(",")}
+    return "ipv4" in kinds, "ipv6" in kinds
+
+
+@lru_cache(SHARED_AGENTS)
+def _family(user_agent: str) -> ClientFamily:
+    return client_family(user_agent)
+
+
 def _suites(text: str) -> tuple[str, ...]:
+    """Equal lists are one object: clients of a kind offer the same."""
+    if not text:
+        return ()
+    return _shared_suites(text) if len(text) <= MAX_SHARED else _split_suites(text)
+
+
+def _split_suites(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(":", MAX_SUITES)[:MAX_SUITES] if name.strip())
+
+
+_shared_suites = lru_cache(SHARED_LISTS)(_split_suites)
 
 
 def _master_secret(text: str) -> bytes:

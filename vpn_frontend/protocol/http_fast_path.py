@@ -54,22 +54,25 @@ def parse_plain_request(data: bytes) -> tuple[HttpRequest, bytes] | None:
 
     ``None``: another spelling, or incomplete.
     """
-    head = _HEAD.match(data, 0, MAX_HEAD)
-    if head is None:
+    end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
+    if end < 0:
         return None
-    method, target, fields = head[0][: head.end() - 2].decode("ascii").split(" ", 2)
-    lines = fields.split("\r\n")[1:-1]
-    headers = tuple([(name.lower(), value) for name, _, value in [line.partition(": ") for line in lines]])
+    first, *lines = data[:end].split(b"\r\n")
+    begin = _BEGIN.fullmatch(first)
+    if begin is None or len(lines) > MAX_HEADERS:
+        return None
+    headers: list[tuple[str, str]] = []
+    for line in lines:
+        header = _known.get(line) or _read_header(line)
+        if header is None:
+            return None
+        headers.append(header)
     given = dict(headers)
-    if (
-        len(headers) > MAX_HEADERS
-        or len(given) != len(headers)
-        or "host" not in given
-        or not _FRAMING.isdisjoint(given)
-    ):
+    if len(given) != len(headers) or "host" not in given or not _FRAMING.isdisjoint(given):
         return None
     length = given.get("content-length", "")
-    rest = data[head.end() :]
+    rest = data[end + 4 :]
+    method, target = begin[1].decode("ascii"), begin[2].decode("ascii")
     if method == "POST":
         if not _LENGTH.fullmatch(length) or int(length) != len(rest) or len(rest) > MAX_BODY:
             return None
@@ -77,15 +80,53 @@ def parse_plain_request(data: bytes) -> tuple[HttpRequest, bytes] | None:
         return None
     path, _, query = target.partition("?")
     if method == "CONNECT":
-        return HttpRequest(method, path, query, headers, b"", given), rest
-    return HttpRequest(method, path, query, headers, rest, given), b""
+        return HttpRequest(method, path, query, tuple(headers), b"", given), rest
+    return HttpRequest(method, path, query, tuple(headers), rest, given), b""
 
 
-# Possessive quantifiers of single bytes: a line has one way to match, so every byte is read at most twice. Groups have
-# none: Python 3.11.2 (Debian 12) does not go back to where a failed repetition of one began.
-_HEAD = re.compile(
-    rb"(?:GET|HEAD|POST|CONNECT) [!-~]++ HTTP/1\.1\r\n"
-    rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~][ -~]*+(?<! )\r\n)*\r\n"
+def _read_header(line: bytes) -> tuple[str, str] | None:
+    """Name in lower case and value. ``None``: another spelling. Lines that many clients send are kept read."""
+    if _HEADER.fullmatch(line) is None:
+        return None
+    name, _, value = line.decode("ascii").partition(": ")
+    header = name.lower(), value
+    if header[0] in _COMMON and len(line) <= MAX_KNOWN:
+        if len(_known) >= MAX_KNOWN_LINES:
+            _known.clear()
+        _known[line] = header
+    return header
+
+
+MAX_KNOWN_LINES = 512  # that are kept read; with MAX_KNOWN some 150 KB, of which a peer chooses all
+MAX_KNOWN = 128  # bytes of such a line
+_known: dict[bytes, tuple[str, str]] = {}
+# Headers that tell of the kind of client. Those of one client or user, which may be secrets, are never kept.
+_COMMON = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "content-type",
+        "host",
+        "user-agent",
+        "x-aggregate-auth",
+        "x-anyconnect-platform",
+        "x-cstp-accept-encoding",
+        "x-cstp-address-type",
+        "x-cstp-base-mtu",
+        "x-cstp-full-ipv6-capability",
+        "x-cstp-mtu",
+        "x-cstp-protocol",
+        "x-cstp-version",
+        "x-dtls-accept-encoding",
+        "x-dtls-ciphersuite",
+        "x-dtls12-ciphersuite",
+        "x-dtls13-ciphersuite",
+        "x-support-http-auth",
+        "x-transcend-version",
+    }
 )
+# Possessive quantifiers: a line has one way to match, so every byte is read at most twice.
+_BEGIN = re.compile(rb"(GET|HEAD|POST|CONNECT) ([!-~]++) HTTP/1\.1")
+_HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~][ -~]*+(?<! )")
 _LENGTH = re.compile(r"[0-9]{1,6}", re.ASCII)
 _FRAMING = frozenset({"transfer-encoding", "connection", "upgrade", "expect"})  # change how a request is framed

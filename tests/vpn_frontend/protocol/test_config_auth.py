@@ -219,5 +219,87 @@ def test_submitted_fields_are_bounded():
     assert parse_message(document.format("x" * MAX_SECRET, "").encode(), "").fields == {"large": "x" * MAX_SECRET}
 
 
+FRAMES = [
+    OPENCONNECT_REPLY[: OPENCONNECT_REPLY.index(b"<auth>") + 6] + b"%s</auth></config-auth>",
+    b'<config-auth type="z"><device-id x="1">w</device-id><group-select>B</group-select><auth>%s</auth></config-auth>',
+    b'<config-auth type="y"><auth>%s</auth><capabilities><auth-method>x</auth-method></capabilities></config-auth>',
+    b'<config-auth type="init"><auth>%s</auth><client-cert-fail/></config-auth>',
+    b'<config-auth a="1"type="x"><auth>%s</auth></config-auth>',
+    b'<config-auth type="x"><!-- <auth>%s</auth> --><auth><username>eve</username></auth></config-auth>',
+    b'<config-auth type="x"><auth><![CDATA[<auth>%s</auth>]]></auth></config-auth>',
+    b'<config-auth type="x"><auth><username>eve</username><auth>%s</auth></auth></config-auth>',
+    b'<config-auth type="x"><auth>%s</auth><auth><username>eve</username></auth></config-auth>',
+    b'<config-auth type="x"><other><auth>%s</auth></other></config-auth>',
+    b'<config-auth type="x"><auth>%s</auth>',
+    b'<config-auth type="x">' + b"<a/>" * 396 + b"<auth>%s</auth></config-auth>",
+    b'<config-auth type="x"><session-token>secret</session-token><auth>%s</auth></config-auth>',
+    b'<?xml version: "1.0"<config-auth type="x"><auth>%s</auth></config-auth>',
+    b'<!DOCTYPE x><config-auth type="x"><auth>%s</auth></config-auth>',
+    b"<auth>%s</auth>",
+]
+NAMES = ["username", "password", "secondary_password", "answer", "group_list", "a-b", "U", "x" * 40]
+TEXTS = [
+    "alice",
+    "",
+    " a ",
+    "a&b",
+    "&amp;",
+    "]]>",
+    'a="b"c',
+    "\t",
+    "\n",
+    "Bü",
+    "\x00",
+    "\ufffe",
+    "<b/>",
+    "<!--",
+    "x" * 3000,
+]
+CONTENTS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(NAMES), st.one_of(st.sampled_from(TEXTS), st.text("ab <>&/=\"'", max_size=6))).map(
+            lambda pair: f"<{pair[0]}>{pair[1]}</{pair[0]}>"
+        ),
+        st.sampled_from([" ", "<a>", "</a>", "</auth>", "<auth>", "<password/>", "text"]),
+    ),
+    max_size=10,
+).map("".join)
+
+
+def outcome(read, document):
+    try:
+        return read(document)
+    except MessageError as error:
+        return str(error)
+
+
+@given(st.sampled_from(FRAMES), st.lists(CONTENTS, min_size=3, max_size=5))
+def test_a_known_frame_changes_no_message(frame, contents):
+    for content in contents:
+        document = frame.replace(b"%s", content.encode())
+        read = outcome(lambda document: parse_message(document, ""), document)
+        assert read == outcome(config_auth._parse_document, document)
+
+
+def test_replies_in_a_known_frame_need_no_parser(monkeypatch):
+    for name in (b"alice", b"bob"):
+        parse_message(FRAMES[0].replace(b"%s", b"<username>%s</username>" % name), "")
+    monkeypatch.setattr(config_auth, "_parse_document", None)
+    message = parse_message(FRAMES[0].replace(b"%s", b"<username>carol</username><password>p w</password>"), "")
+    assert (message.username, message.password, message.device.platform) == ("carol", "p w", "linux-64")
+
+
+def test_frames_are_bounded_and_have_no_secret():
+    for number in range(2 * config_auth.MAX_SEEN):
+        reply = FRAMES[0].replace(b"linux-64", b"%d" % number).replace(b"%s", b"<username>a</username>")
+        for _ in range(1 + number % 2):
+            parse_message(reply, "")
+        assert len(config_auth._frames) <= config_auth.MAX_FRAMES
+        assert len(config_auth._seen) <= config_auth.MAX_SEEN
+    for _ in range(3):
+        parse_message(FRAMES[12].replace(b"%s", b"<password>hidden</password>"), "")
+    assert not [frame for frame in config_auth._frames if b"secret" in frame or b"hidden" in frame]
+
+
 def test_secrets_are_not_in_the_repr():
     assert "s<cret" not in repr(parse_message(OPENCONNECT_REPLY, ""))

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vpn_frontend.protocol import http_fast_path
 from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD
 from vpn_frontend.protocol.http_fast_path import HttpRequest, parse_plain_request
 
@@ -87,6 +88,18 @@ def test_what_is_too_large_is_left_alone():
         )
         is None
     )
+
+
+def test_lines_that_are_kept_are_bounded_and_no_secret():
+    for number in range(2 * http_fast_path.MAX_KNOWN_LINES):
+        data = b"GET / HTTP/1.1\r\nHost: %d\r\nCookie: webvpn=%d\r\nUser-Agent: %s\r\n\r\n" % (
+            number,
+            number,
+            b"a" * 200,
+        )
+        assert parse_plain_request(data) == parse_plain_request(data) == read_with_h11(data)
+        assert 0 < len(http_fast_path._known) <= http_fast_path.MAX_KNOWN_LINES
+    assert not [line for line in http_fast_path._known if line.startswith((b"Cookie", b"User-Agent: aaa"))]
 
 
 PIECES = [
