@@ -98,7 +98,9 @@ def gateway_metrics(counters: Mapping[str, int]) -> Iterator[Metric]:
     """Yields the families of ``counters``, by the names of ``native/runtime/stats.h``."""
     rest = dict(counters)
     waiting = rest.pop(PRE_TUNNEL, 0)
-    yield GaugeMetricFamily("ocsentry_connections_without_tunnel", "TLS connections that have no tunnel yet", waiting)
+    yield GaugeMetricFamily(
+        "ocsentry_connections_without_tunnel", "TLS connections that sent something and have no tunnel yet", waiting
+    )
     rest.pop(SESSIONS, 0)
     for name, text, label, values in FAMILIES:
         family = CounterMetricFamily(name, text, labels=[label])

@@ -47,6 +47,7 @@ LIBRARY_LEVELS = {
 OWN_PACKAGES = ("ocsentry", "admin_api", "sentry_engine", "vpn_frontend")
 TEXTS_PER_SECOND = 1.0  # records of one logger on average; clients and failures can cause them
 TEXT_BURST = 50.0  # records of one logger at once
+REST = 0.01  # seconds between two writes of waiting lines
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class _BoundedQueueHandler(logging.handlers.QueueHandler):
 
     def __init__(self, waiting: queue.SimpleQueue[logging.LogRecord], clock: Callable[[], float]) -> None:
         super().__init__(waiting)
-        self._waiting = waiting
+        self.waiting = waiting
         self._clock = clock
         self._budgets: dict[str, _Budget] = {}  # by logger
         self.dropped = 0
@@ -106,10 +107,57 @@ class _BoundedQueueHandler(logging.handlers.QueueHandler):
         return allowed and bool(super().filter(record))
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        if self._waiting.qsize() >= MAX_QUEUED_LINES:
+        if self.waiting.qsize() >= MAX_QUEUED_LINES:
             self.dropped += 1
         else:
-            self._waiting.put(record)
+            self.waiting.put(record)
+
+
+class _LineWriter(logging.StreamHandler["TextIO"]):
+    """Writes lines; ``finish`` passes them on."""
+
+    _last: logging.LogRecord
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._last = record
+        try:
+            self.stream.write(self.format(record) + self.terminator)
+        except Exception:  # noqa: BLE001 - as every handler of the standard library
+            self.handleError(record)
+
+    def finish(self) -> None:
+        """Requires that a line was written."""
+        try:
+            self.stream.flush()
+        except Exception:  # noqa: BLE001 - as above
+            self.handleError(self._last)
+
+
+class _Listener(logging.handlers.QueueListener):
+    """Passes lines on together once none waits, and then rests: those that come meanwhile wake no thread."""
+
+    def __init__(
+        self, waiting: queue.SimpleQueue[logging.LogRecord], writer: _LineWriter, *others: logging.Handler
+    ) -> None:
+        super().__init__(waiting, writer, *others)
+        self._waiting, self._writer = waiting, writer
+        self._wrote = False
+
+    def dequeue(self, block: bool) -> logging.LogRecord:
+        try:
+            record = self._waiting.get_nowait()
+        except queue.Empty:
+            if self._wrote:
+                self._writer.finish()
+                time.sleep(REST)
+            record = self._waiting.get(block)
+        self._wrote = True
+        return record
+
+    def stop(self) -> None:
+        super().stop()
+        if self._wrote:
+            self._writer.finish()
 
 
 class Log:
@@ -128,14 +176,14 @@ class Log:
         if style == "auto":
             style = "console" if stream.isatty() else "json"
         self._handler = _BoundedQueueHandler(queue.SimpleQueue(), clock)
-        writer = logging.StreamHandler(stream)
+        writer = _LineWriter(stream)
         writer.setFormatter(_formatter(style, colors=stream.isatty()))
         writers: list[logging.Handler] = [writer]
         if syslog is not None:
             syslog.setFormatter(_formatter(syslog.style, colors=False))
             writers.append(syslog)
         self._writers = writers
-        self._listener = logging.handlers.QueueListener(self._handler.queue, *writers)
+        self._listener = _Listener(self._handler.waiting, writer, *writers[1:])
         logging.getLogger().handlers = [self._handler]
         self.set_level(level)
         self._events = logging.getLogger(EVENT_LOGGER)
