@@ -35,13 +35,19 @@ edit='s/ret = \(wc_RNG_GenerateBlock(ssl->rng, args->iv, args->ivSz)\);/ret = ss
 # with decode_error: the block is looked for only where more than its length follows. Only wolfSSL's ParseClientHello is touched.
 edit_hello='/^static int ParseClientHello(/,/^}/s/if (idx < helloSz - OPAQUE16_LEN) {/if (idx + OPAQUE16_LEN <= helloSz) {/'
 
-# Every connection holds the key epochs of DTLS 1.3, 1.9 KB, also one of TLS, which never looks at them. They get memory of their
-# own, which only DTLS allocates. All three places change, or none does.
+# Every connection holds memory that most never use. All places of one such edit change, or none does.
+# The key epochs of DTLS 1.3, 1.9 KB: only DTLS allocates them, and DTLS 1.2 frees them with the other memory of the handshake.
 epochs_field='    Dtls13Epoch dtls13Epochs\[DTLS13_EPOCH_SIZE\];'
 epochs_first='    ssl->dtls13Epochs\[0\]\.isValid = 1;'
 epochs_last='    ssl->dtls13DecryptEpoch = &ssl->dtls13Epochs\[0\];'
 epochs_end='    ForceZero(ssl->dtls13Epochs, sizeof(ssl->dtls13Epochs));'
+epochs_unused='            DtlsMsgPoolReset(ssl);'
 epochs_size='DTLS13_EPOCH_SIZE * sizeof(Dtls13Epoch)'
+epochs_free="if (ssl->dtls13Epochs != NULL) {\\
+    ForceZero(ssl->dtls13Epochs, $epochs_size);\\
+    XFREE(ssl->dtls13Epochs, ssl->heap, DYNAMIC_TYPE_SSL);\\
+    ssl->dtls13Epochs = NULL; ssl->dtls13EncryptEpoch = NULL; ssl->dtls13DecryptEpoch = NULL;\\
+    }"
 edit_field="s/^$epochs_field/    Dtls13Epoch* dtls13Epochs;/"
 edit_epochs="
 s/^$epochs_first/    if (ssl->options.dtls) {\\
@@ -51,11 +57,30 @@ s/^$epochs_first/    if (ssl->options.dtls) {\\
 &/
 s/^$epochs_last/&\\
     }/
-s/^$epochs_end/    if (ssl->dtls13Epochs != NULL) {\\
-    ForceZero(ssl->dtls13Epochs, $epochs_size);\\
-    XFREE(ssl->dtls13Epochs, ssl->heap, DYNAMIC_TYPE_SSL);\\
-    ssl->dtls13Epochs = NULL;\\
-    }/"
+s/^$epochs_end/    $epochs_free/
+/^void FreeHandshakeResources(/,/^}/s/^$epochs_unused/&\\
+            $epochs_free/"
+# The peer's certificate, 1.1 KB: allocated when one came.
+peer_field='    WOLFSSL_X509     peerCert;'
+peer_end='    FreeX509(&ssl->peerCert);'
+peer_copy='^ *\/\* free old peer cert \*\/'
+peer_read='if (ssl->peerCert.issuer.sz)'
+edit_peer_field="s/^$peer_field/    WOLFSSL_X509*    peerCert;/"
+edit_peer="
+s/^$peer_end/&\\
+    XFREE(ssl->peerCert, ssl->heap, DYNAMIC_TYPE_X509);\\
+    ssl->peerCert = NULL;/
+s/$peer_copy/if (ssl->peerCert == NULL) {\\
+    ssl->peerCert = (WOLFSSL_X509*)XMALLOC(sizeof(WOLFSSL_X509), ssl->heap, DYNAMIC_TYPE_X509);\\
+    if (ssl->peerCert == NULL) ERROR_OUT(MEMORY_E, exit_ppc);\\
+    InitX509(ssl->peerCert, 0, ssl->heap);\\
+    }/
+s/$peer_read/if (ssl->peerCert != NULL \&\& ssl->peerCert->issuer.sz)/
+s/&ssl->peerCert\>/ssl->peerCert/g
+s/ssl->peerCert\./ssl->peerCert->/g"
+# The random generator, 0.3 KB: after the handshake only suites other than AEAD draw from it.
+rng_kept='    if (ssl->options.tls1_1 == 0$'
+edit_rng="/^void FreeHandshakeResources(/,/^}/s/^$rng_kept/    if (ssl->options.tls1_1 == 0 || ssl->specs.cipher_type == aead/"
 
 say() { printf 'wolfssl: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -67,7 +92,8 @@ if [ -n "$given" ] && [ -d "$given" ]; then
 fi
 
 # shellcheck disable=SC2086  # both are lists of words
-key=$(printf '%s ' "$version" $switches $extra $flags "$edit" "$edit_hello" "$edit_field" "$edit_epochs" "$(uname -m)" | sha256sum | cut -c1-12)
+key=$(printf '%s ' "$version" $switches $extra $flags "$edit" "$edit_hello" "$edit_field" "$edit_epochs" \
+    "$edit_peer_field" "$edit_peer" "$edit_rng" "$(uname -m)" | sha256sum | cut -c1-12)
 prefix=$cache/wolfssl-$version-$key
 if [ -f "$prefix/.complete" ]; then
     printf '%s\n' "$prefix"
@@ -118,13 +144,22 @@ sed -i "$edit" src/internal.c
 grep -q 'cipher_type == aead ? 0 : wc_RNG' src/internal.c || say "release $version builds records in another way; left as it is"
 sed -i "$edit_hello" src/dtls.c
 grep -q 'idx + OPAQUE16_LEN <= helloSz' src/dtls.c || say "release $version reads a ClientHello in another way; left as it is"
-if grep -q "^$epochs_field" wolfssl/internal.h && grep -q "^$epochs_first" src/internal.c &&
-    grep -q "^$epochs_last" src/internal.c && grep -q "^$epochs_end" src/internal.c; then
+if grep -q "^$epochs_field" wolfssl/internal.h && grep -q "^$epochs_first" src/internal.c && grep -q "^$epochs_last" src/internal.c &&
+    grep -q "^$epochs_end" src/internal.c && grep -q "^$epochs_unused" src/internal.c; then
     sed -i "$edit_field" wolfssl/internal.h
     sed -i "$edit_epochs" src/internal.c
 else
     say "release $version keeps the epochs of DTLS 1.3 in another way; left as it is"
 fi
+if grep -q "^$peer_field" wolfssl/internal.h && grep -q "^$peer_end" src/internal.c && grep -q "$peer_copy" src/internal.c &&
+    grep -qF "$peer_read" src/ssl.c; then
+    sed -i "$edit_peer_field" wolfssl/internal.h
+    sed -i "$edit_peer" src/*.c
+else
+    say "release $version keeps the peer's certificate in another way; left as it is"
+fi
+sed -i "$edit_rng" src/internal.c
+grep -q 'tls1_1 == 0 || ssl->specs.cipher_type == aead' src/internal.c || say "release $version frees its generator in another way; left as it is"
 {
     [ -x configure ] || ./autogen.sh
     # shellcheck disable=SC2086
