@@ -26,7 +26,7 @@ FLOORS = {
     "vpn_frontend": (
         "native", "http_headers", "settings", "ocserv", "gateway", "ports", "radius", "protocol", "kdc_proxy", "auth",
         "sessions", "accounting", "connections", "testing", "validation", "former_sessions", "host_accounts",
-        "tls_files", "server",
+        "tls_files", "hosts", "server",
     ),
     "admin_api": (
         "clock", "progress", "log_events", "ports", "event_schemas", "http", "session_settings", "connections",

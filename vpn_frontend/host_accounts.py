@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -30,28 +31,30 @@ class HostAccounts:
 NO_HOST_ACCOUNTS: Mapping[str, HostAccounts] = MappingProxyType({})
 
 
-class HostLogins:
-    """Whom each host asks. ``own`` is the server's: also that of hosts that are not in ``of_hosts``."""
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """``own`` are the server's: also those of hosts that are not in ``of_hosts``."""
 
-    def __init__(
-        self,
-        auth: AuthSettings,
-        own: HostAccounts,
-        of_hosts: Mapping[str, HostAccounts],
-        past_logins: PastLogins,
-        events: EventSink,
-    ) -> None:
+    own: HostAccounts
+    of_hosts: Mapping[str, HostAccounts] = field(default_factory=lambda: NO_HOST_ACCOUNTS)
+
+    def of(self, host: str) -> HostAccounts:
+        return self.of_hosts.get(host, self.own)
+
+
+class HostLogins:
+    """How each host asks the users of its accounts. ``auth`` is the server's."""
+
+    def __init__(self, auth: AuthSettings, accounts: Accounts, past_logins: PastLogins, events: EventSink) -> None:
+        own = accounts.own
         self._own = (own, LoginWays(auth, own.methods, past_logins, events))
         self._of_hosts = {
-            name: (accounts, LoginWays(auth, accounts.methods, past_logins, events))
-            for name, accounts in of_hosts.items()
+            name: (of_host, LoginWays(auth, of_host.methods, past_logins, events))
+            for name, of_host in accounts.of_hosts.items()
         }
 
     def of(self, host: str) -> tuple[HostAccounts, LoginWays]:
         return self._of_hosts.get(host, self._own)
-
-    def users_of(self, host: str) -> UserDirectory:
-        return self.of(host)[0].users
 
     def set_groups(self, groups: Mapping[str, Overrides]) -> None:
         """As ``LoginWays.set_groups``, of every host."""

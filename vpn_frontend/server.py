@@ -11,15 +11,10 @@ import asyncio
 import os
 import time
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial, reduce
+from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
-from vpn_frontend.auth.authenticator import Authenticator
-from vpn_frontend.auth.result import Refused
-from vpn_frontend.connections.host import Host
-from vpn_frontend.connections.portal import certificate_fields, login_shapes, make_portal_config
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.former_sessions import FormerSessions
 from vpn_frontend.gateway import sockets, tun
@@ -48,17 +43,16 @@ from vpn_frontend.gateway.interface import (
     TunDown,
     TunFailing,
 )
-from vpn_frontend.host_accounts import NO_HOST_ACCOUNTS, HostAccounts, HostLogins
+from vpn_frontend.host_accounts import NO_HOST_ACCOUNTS, Accounts, HostAccounts
+from vpn_frontend.hosts import Hosts
 from vpn_frontend.ports import AccountingGate, EventSink, SessionHooks, SessionJournal, UserDirectory, VpnEvent
-from vpn_frontend.protocol.camouflage import Camouflage
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.records.recorder import SessionRecorder
 from vpn_frontend.sessions.table import SessionTable
-from vpn_frontend.settings import HostSettings
 from vpn_frontend.tls_files import TlsFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sentry_engine import Engine
@@ -67,9 +61,8 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway.certificates.signing_keys import SigningProcess
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
     from vpn_frontend.gateway.interface import Gateway
-    from vpn_frontend.ports import ClientRoutes, RemoteLogin, SettingsFiles, UserRecord
+    from vpn_frontend.ports import ClientRoutes, SettingsFiles
     from vpn_frontend.protocol.browser_pages import BrowserPages
-    from vpn_frontend.protocol.connection import PortalConfig
     from vpn_frontend.sessions.fleet.entrance import FleetEntrance
     from vpn_frontend.sessions.fleet.port import Fleet
     from vpn_frontend.sessions.live_sessions import LiveSessions
@@ -85,9 +78,10 @@ JOURNAL_DEADLINE = 15.0  # seconds at shutdown to write the journal
 
 
 class VpnServer:
-    """Call ``start`` once and ``stop`` once. ``sessions`` and ``acme_challenges`` exist from ``start`` on."""
+    """Call ``start`` once and ``stop`` once. ``sessions``, ``hosts``, ``acme_challenges`` exist from ``start`` on."""
 
     sessions: LiveSessions
+    hosts: Hosts
     acme_challenges: AcmeChallenges
 
     def __init__(
@@ -136,11 +130,10 @@ class VpnServer:
         self._resolver = resolver or SettingsResolver(settings)
         self._accounting = accounting
         self._hooks = hooks
-        own = HostAccounts(users, methods, settings_files)
-        self._logins = HostLogins(self._settings.auth, own, host_accounts, journal, events)
+        self._accounts = Accounts(HostAccounts(users, methods, settings_files), host_accounts)
         self._client_routes = client_routes
         self._fleet = fleet
-        self._former = FormerSessions(accounts_file, journal=journal, users=self._logins.users_of, events=events)
+        self._former = FormerSessions(accounts_file, journal=journal, users=self._users_of, events=events)
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
         self._signer_lost = False
@@ -149,11 +142,11 @@ class VpnServer:
 
     async def start(self) -> None:
         """Serve when this returns. Raises ``ListenError``, ``TunError``, ``CertificateError`` or ``GatewayError``."""
-        tls = self._tls.load()
+        tls = self._tls.load(self._settings)
         await self._former.read(max_sessions(self._settings))
         self._gateway = await self._make_gateway(tls)
         self.acme_challenges = AcmeChallenges(self._gateway)
-        self._tls.use(tls)
+        self._tls.use(tls, self._settings)
         self._recorder = SessionRecorder(self._journal, self._events)
         self._table = SessionTable(
             self._settings,
@@ -177,12 +170,20 @@ class VpnServer:
         if self.entrance is not None:
             await self.entrance.reassert()
         self.sessions = self._table.live
-        self._logins.set_groups(self._resolver.api_groups())
-        self._hosts = {tls.name: self._make_host(settings, tls) for settings, tls in self._host_pairs()}
-        self._table.changes.on_groups_changed = self._renew_groups
+        self.hosts = Hosts(
+            self._settings,
+            self._accounts,
+            self._tls,
+            engine=self._engine,
+            sessions=self._table,
+            resolver=self._resolver,
+            journal=self._journal,
+            events=self._events,
+        )
+        self._table.changes.on_groups_changed = self.hosts.renew_groups
         self._pre_tunnel = PreTunnelConnections(
             self._settings,
-            self._hosts,
+            self.hosts.by_name,
             gateway=self._gateway,
             sessions=self._table,
             events=self._events,
@@ -241,84 +242,39 @@ class VpnServer:
 
         Raises ``CertificateError`` or ``GatewayError``, then the old ones stay.
         """
-        tls = self._tls.load()
+        tls = self._tls.load(self._settings)
         self._gateway.set_hosts(tls)
-        self._tls.use(tls)
-        self._renew_portals()
+        self._tls.use(tls, self._settings)
+        self.hosts.renew_portals()
+
+    def load_tls(self, settings: VpnSettings) -> tuple[TlsHost, ...]:
+        """The certificates of other settings, for ``renew``. Raises ``CertificateError``."""
+        return self._tls.load(settings)
+
+    def renew(self, settings: VpnSettings, accounts: Accounts, tls: tuple[TlsHost, ...]) -> None:
+        """Put other hosts, certificates and rules of logins in force for connections to come.
+
+        What ``settings`` say of the gateway (endpoints, device, pools, workers) has no effect. Raises
+        ``GatewayError``, then nothing has changed.
+        """
+        settings = restrict_to_fips(settings) if settings.fips else settings
+        self._gateway.set_hosts(tls)
+        self._tls.use(tls, settings)
+        self._settings, self._accounts = settings, accounts
+        self._table.settings = settings
+        self.hosts.renew(settings, accounts)
+        self._pre_tunnel.renew(settings)
+
+    def _users_of(self, host: str) -> UserDirectory:
+        return self._accounts.of(host).users
 
     def stats(self) -> dict[str, int]:
         """The gateway's counters, and the numbers of connections without a tunnel and of sessions."""
         return {**self._gateway.stats(), "conversations": len(self._pre_tunnel), "sessions": len(self._table)}
 
-    def _host_pairs(self) -> Iterator[tuple[HostSettings, TlsHost]]:
-        own = HostSettings("", self._settings.auth)
-        return zip((own, *self._settings.hosts), self._tls.hosts, strict=True)
-
-    def _make_host(self, settings: HostSettings, tls: TlsHost) -> Host:
-        accounts, ways = self._logins.of(settings.name)
-        auth, hidden = ways.auth_of(settings.auth), self._settings.camouflage
-        camouflage = Camouflage(hidden.secret, hidden.realm, self._table.knows_cookie) if hidden.secret else None
-        return Host(
-            settings.name,
-            self._offer_groups(make_portal_config(self._settings, auth, tls, camouflage), settings),
-            Authenticator(
-                users=accounts.users,
-                engine=self._engine,
-                ways=ways.make(auth),
-                events=self._events,
-                settings_files=accounts.settings_files,
-                find_refusal=partial(self._find_refusal, settings.name),
-                members_of=settings.groups,
-            ),
-            tls.clients.listed,
-            certificate_fields(auth),
-        )
-
-    def _renew_groups(self) -> None:
-        """Logins to come are by the present rules of groups. Those under way end by the rules that they began with."""
-        self._logins.set_groups(self._resolver.api_groups())
-        for settings, _ in self._host_pairs():
-            self._hosts[settings.name].authenticator.ways = self._logins.of(settings.name)[1].make(settings.auth)
-        self._renew_portals()
-
-    def _renew_portals(self) -> None:
-        """Connections to come offer the present groups, and are told the present certificates."""
-        for settings, tls in self._host_pairs():
-            host, auth = self._hosts[settings.name], self._logins.of(settings.name)[1].auth_of(settings.auth)
-            present = replace(
-                host.portal,
-                certificate_sha1=tls.certificates[0].sha1,
-                group_shapes=login_shapes(auth),
-                has_browser_pages="oidc" in auth.named_methods,
-            )
-            host.portal = self._offer_groups(present, settings)
-            host.revoked = tls.clients.listed
-
-    def show_pre_login_banner(self, text: str) -> None:
-        """Connections to come show ``text`` with their first form."""
-        for host in self._hosts.values():
-            host.portal = replace(host.portal, pre_login_banner=text)
-
-    def _offer_groups(self, portal: PortalConfig, host: HostSettings) -> PortalConfig:
-        """``portal`` with the groups of the configuration and of the API, or with the host's own."""
-        labels = self._resolver.labels()
-        if host.groups:
-            shown = tuple((name, labels[name]) for name in host.groups if name in labels)
-            portal = replace(portal, any_group=False)
-            return replace(portal, groups=host.groups, labels=shown, path_groups=frozenset(host.groups))
-        offered = tuple(dict.fromkeys([*host.auth.groups, *labels]))
-        known = frozenset(self._resolver.group_names())
-        return replace(portal, groups=offered, labels=tuple(labels.items()), path_groups=known)
-
     def worker_turns(self) -> tuple[int, ...]:
         """As ``Gateway.turns``."""
         return self._gateway.turns()
-
-    def _find_refusal(
-        self, host: str, user: UserRecord, groups: tuple[str, ...], remote: RemoteLogin | None
-    ) -> Refused | None:
-        refusal = self._table.find_refusal(user, groups, remote, host)
-        return None if refusal is None else Refused(refusal.text, refusal.reason.value, final=True)
 
     async def _drain(self) -> None:
         """Leave the sessions alone for a while, and stay for load balancers with none left."""
@@ -342,8 +298,8 @@ class VpnServer:
         if tls == self._tls.hosts:
             return False
         self._gateway.set_hosts(tls)
-        self._tls.use(tls, loaded=False)
-        self._renew_portals()
+        self._tls.use(tls)
+        self.hosts.renew_portals()
         return True
 
     async def _make_gateway(self, hosts: tuple[TlsHost, ...]) -> Gateway:

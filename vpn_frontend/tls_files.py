@@ -34,10 +34,10 @@ class TlsFiles:
         self._keys = None if signing is None else KeyGenerations(signing)
         self._reported: frozenset[str] = frozenset()  # problems of files that were told
 
-    def load(self) -> tuple[TlsHost, ...]:
-        """Read every file. Raises ``CertificateError``."""
+    def load(self, settings: VpnSettings) -> tuple[TlsHost, ...]:
+        """Read every file of ``settings``. Raises ``CertificateError``."""
         load = None if self._keys is None else self._keys.begin()
-        return self._report(load_hosts(self._settings, self._read, load))
+        return self._report(load_hosts(settings, self._read, load))
 
     def refresh(self) -> tuple[TlsHost, ...]:
         """The hosts in use with what is short-lived read again: authorities, lists, OCSP responses.
@@ -46,10 +46,15 @@ class TlsFiles:
         """
         return self._report(refresh_hosts(self._settings, self.hosts, self._read))
 
-    def use(self, hosts: tuple[TlsHost, ...], *, loaded: bool = True) -> None:
-        """The gateway has ``hosts``. After ``load`` keys of before are forgotten, or kept if that fails."""
+    def use(self, hosts: tuple[TlsHost, ...], loaded: VpnSettings | None = None) -> None:
+        """The gateway has ``hosts``. After ``load`` keys of before are forgotten, or kept if that fails.
+
+        ``loaded``: what they were loaded by; ``None``: they were refreshed.
+        """
         self.hosts = hosts
-        if self._keys is None or not loaded:
+        if loaded is not None:
+            self._settings = loaded
+        if self._keys is None or loaded is None:
             return
         try:
             self._keys.commit()

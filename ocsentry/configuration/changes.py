@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from ocsentry.configuration.fields import Section
 from sentry_engine.records import dataclass
-from vpn_frontend.settings import BandwidthSettings, NetworkSettings, QuotaSettings, SessionSettings
+from vpn_frontend.settings import (
+    BandwidthSettings,
+    CertificateSettings,
+    NetworkSettings,
+    QuotaSettings,
+    SessionSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,13 +35,31 @@ SECTIONS = {
     "limits": frozenset({"max_same_clients", "on_excess"}),
 }
 PRE_LOGIN_BANNER = "auth.pre_login_banner"
+MAX_CLIENTS = "vpn.limits.max_clients"  # tables are made for that of the start
 NEVER_BLOCK = "policy.never_block"
 LIVE = frozenset(
     {f"vpn.{section}.{key}" for section, keys in SECTIONS.items() for key in keys}
     | {"vpn.profile", "auth.banner", PRE_LOGIN_BANNER, NEVER_BLOCK, "admin.hosts", "log.level"}
 )
+# What needs other hosts, certificates or rules of logins: the VPN replaces these together, if it can.
+RENEWED_VPN = frozenset(
+    {
+        *("host", "certificate", "private_key", "private_key_password_file", "ocsp_response", "certificates"),
+        *("http_headers", "extra_headers", "ip_phones", "client_page", "camouflage.secret", "camouflage.realm"),
+        *("drain", "drain_at_least", "dtls_modes"),
+        *("user_config_dir", "group_config_dir", "default_user_config", "default_group_config"),
+    }
+)
+RENEWED_AUTH = frozenset(
+    {
+        *("methods", "require", "attempts", "groups", "no_group_label", "unoffered_groups", "ocpasswd_file"),
+        *("oath_file", *(f"certificate.{entry.name}" for entry in fields(CertificateSettings))),
+        *("totp.required", "totp.in_first_form"),
+    }
+)
+RENEWED = frozenset({f"vpn.{key}" for key in RENEWED_VPN} | {f"auth.{key}" for key in RENEWED_AUTH})
 GROUPS = "groups."
-AUTH = ".auth"  # of a group: its methods are opened at the start
+AUTH = ".auth"  # of a group
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +68,7 @@ class Difference:
 
     live: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
+    renewed: tuple[str, ...] = ()  # all or none of them, see ``RENEWED``
 
 
 class RunningConfiguration:
@@ -51,6 +76,7 @@ class RunningConfiguration:
 
     def __init__(self, config: LoadedConfig) -> None:
         self.vpn = config.vpn
+        self._most_clients = config.vpn.limits.max_clients
         self._values = flatten(config.values)
 
     def compare(self, new: LoadedConfig) -> Difference:
@@ -58,20 +84,28 @@ class RunningConfiguration:
         values = flatten(new.values)
         changed = sorted(key for key in values.keys() | self._values.keys() if values.get(key) != self._values.get(key))
         live = tuple(key for key in changed if self._is_live(key, new.vpn))
-        return Difference(live, tuple(key for key in changed if key not in live))
+        renewed = tuple(key for key in changed if key in RENEWED or (key.startswith(GROUPS) and key.endswith(AUTH)))
+        return Difference(live, tuple(key for key in changed if key not in (*live, *renewed)), renewed)
+
+    def merge(self, new: LoadedConfig, difference: Difference) -> VpnSettings:
+        """The settings that ``take`` would return."""
+        merged = _merge(self.vpn, new.vpn, frozenset(difference.live))
+        return _renew(merged, new.vpn) if difference.renewed else merged
 
     def take(self, new: LoadedConfig, difference: Difference) -> VpnSettings:
         """Note the live keys as running. Returns the VPN's settings with them, and all others as they were."""
         values = flatten(new.values)
-        for key in difference.live:
+        for key in (*difference.live, *difference.renewed):
             if key in values:
                 self._values[key] = values[key]
             else:
                 self._values.pop(key, None)
-        self.vpn = _merge(self.vpn, new.vpn, frozenset(difference.live))
+        self.vpn = self.merge(new, difference)
         return self.vpn
 
     def _is_live(self, key: str, new: VpnSettings) -> bool:
+        if key == MAX_CLIENTS:
+            return new.limits.max_clients <= self._most_clients
         if not key.startswith(GROUPS):
             return key in LIVE
         if key.endswith(AUTH):
@@ -94,6 +128,8 @@ def _merge(old: VpnSettings, new: VpnSettings, live: frozenset[str]) -> VpnSetti
         )
         for name, keys in SECTIONS.items()
     }
+    if MAX_CLIENTS in live:
+        sections["limits"] = replace(sections["limits"], max_clients=new.limits.max_clients)
     names = [*new.groups, *(name for name in old.groups if name not in new.groups)]
     sources = {name: new.groups if f"{GROUPS}{name}" in live else old.groups for name in names}
     return replace(
@@ -104,6 +140,19 @@ def _merge(old: VpnSettings, new: VpnSettings, live: frozenset[str]) -> VpnSetti
         hosts=_with_banners(old.hosts, new.hosts) if "auth.banner" in live else old.hosts,
         groups={name: source[name] for name, source in sources.items() if name in source},
     )
+
+
+def _renew(old: VpnSettings, new: VpnSettings) -> VpnSettings:
+    """``old`` with all that is renewed together."""
+    vpn = {_field(key): getattr(new, _field(key)) for key in RENEWED_VPN}
+    auth = {_field(key): getattr(new.auth, _field(key)) for key in RENEWED_AUTH if not key.startswith("totp.")}
+    asked = replace(old.auth.totp, required=new.auth.totp.required, in_first_form=new.auth.totp.in_first_form)
+    return replace(old, **vpn, auth=replace(old.auth, **auth, totp=asked, group_rules=new.auth.group_rules))
+
+
+def _field(key: str) -> str:
+    name = key.partition(".")[0]
+    return "hosts" if name == "host" else name
 
 
 def _with_banners_of(old: AuthSettings, new: AuthSettings, live: frozenset[str]) -> AuthSettings:

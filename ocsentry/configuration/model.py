@@ -359,13 +359,19 @@ class Config(Section):
 class LoadedConfig:
     """A configuration and its file. ``source`` reads a file of another format again; ``None``: it is TOML.
 
-    ``reads`` are other files that it reads then.
+    ``reads`` are other files that it reads then. ``origins`` says where a file of another format has a key.
     """
 
     path: Path
     values: Config
     source: Callable[[Path], LoadedConfig] | None = None
     reads: tuple[Path, ...] = ()
+    origins: Mapping[str, str] | None = None
+
+    def describe(self, key: str) -> str:
+        """The key, and where the operator has written it if that has another name."""
+        places = [where for name, where in (self.origins or {}).items() if name == key or name.startswith(f"{key}.")]
+        return f"{key} ({places[0]})" if places else key
 
     def read_again(self) -> LoadedConfig:
         """The configuration as the file has it now. Raises ``ConfigError``."""

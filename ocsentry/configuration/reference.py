@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from ocsentry.configuration.changes import LIVE
+from ocsentry.configuration.changes import LIVE, MAX_CLIENTS, RENEWED
 from ocsentry.configuration.fields import Section
 from ocsentry.configuration.model import Config
 
@@ -34,12 +34,18 @@ def render_reference() -> str:
     return "\n".join(lines).rstrip()
 
 
+IN_FORCE = LIVE | RENEWED | {MAX_CLIENTS}
+AT_ONCE = "A reload puts all in force, hosts that are new or gone among it."
+
+
 def _at_reload(section: str, keys: list[str]) -> str:
     """What a reload does with a changed key of ``section``."""
     if section == "groups.NAME":
         return "A reload puts all in force, but for pools that no part of the configuration had at the start."
-    live = [f"`{key}`" for key in keys if f"{section}.{key}" in LIVE]
-    rest = [f"`{key}`" for key in keys if f"{section}.{key}" not in LIVE]
+    if section == "vpn.host":
+        return AT_ONCE
+    live = [f"`{key}`" for key in keys if f"{section}.{key}" in IN_FORCE]
+    rest = [f"`{key}`" for key in keys if f"{section}.{key}" not in IN_FORCE]
     if not live:
         return "A change waits for a restart."
     if not rest:

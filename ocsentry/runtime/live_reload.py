@@ -16,6 +16,8 @@ from ocsentry.configuration.model import ConfigError
 from ocsentry.configuration.overrides import SettingError, apply_overrides
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.runtime.api_certificate import renew_certificate
+from ocsentry.runtime.logins import RestartNeededError
+from ocsentry.runtime.renewal import Renewal, RenewalError
 from sentry_engine import ClientLimits
 from sentry_engine.records import dataclass
 from vpn_frontend.gateway.certificates.server_certificate import CertificateError
@@ -34,10 +36,12 @@ if TYPE_CHECKING:
     from ocsentry.late_sessions import LateSessions
     from ocsentry.observability.log import Log
     from ocsentry.privileges.start import Started
+    from ocsentry.runtime.logins import Logins
     from sentry_engine import Engine
     from vpn_frontend.ports import EventSink
     from vpn_frontend.server import VpnServer
     from vpn_frontend.sessions.effective_settings import SettingsResolver
+    from vpn_frontend.settings import VpnSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class LiveReload:
         sessions: LateSessions,
         started: Started,
         vpn: Callable[[], VpnServer],
+        logins: Callable[[], Logins],
     ) -> None:
         """``config`` is the file's, ``overrides`` are those of the API over it. ``hosts``: changed in place."""
         self._config = config
@@ -75,9 +80,15 @@ class LiveReload:
         self._control, self._enforcement, self._engine, self._events = control, enforcement, engine, events
         self._log, self._hosts, self._resolver, self._sessions = log, hosts, resolver, sessions
         self._started, self._vpn = started, vpn
+        self._renewal = Renewal(started.helper, control, vpn, logins)
         self._lock = asyncio.Lock()
         self._problems: tuple[str, ...] = ()
         self.needs_restart: tuple[str, ...] = ()
+
+    @property
+    def vpn(self) -> VpnSettings:
+        """The settings that are in force."""
+        return self._running.vpn
 
     async def check(self) -> str | None:
         """The readiness check: what the last reload refused."""
@@ -101,11 +112,36 @@ class LiveReload:
             problems = await self._control.run(self._find_problems, merged, difference)
             if problems:
                 return self._refuse(problems)
+            try:
+                difference, reason = await self._renew(merged, difference)
+            except RenewalError as error:
+                return self._refuse((str(error),))
             if NEVER_BLOCK in difference.live:
                 await self._enforcement.set_never_block(merged.values.policy.never_block)
             self._put_in_force(merged, difference)
-            self._problems, self.needs_restart, self.file = (), difference.restart, new
+            names = tuple(merged.describe(key) for key in difference.restart)
+            self.needs_restart = (*names, reason) if reason else names
+            self._problems, self.file = (), new
             return await self._reload_others(by, difference)
+
+    async def _renew(self, merged: LoadedConfig, difference: Difference) -> tuple[Difference, str]:
+        """Put in force what is renewed together. Where that waits for a restart: a difference that says so, and why.
+
+        Raises one of ``RenewalError``.
+        """
+        if not difference.renewed:
+            return difference, ""
+        try:
+            prepared = await self._renewal.prepare(merged, self._running.merge(merged, difference), self.vpn)
+        except RestartNeededError as error:
+            waiting = tuple(sorted((*difference.restart, *difference.renewed)))
+            return Difference(difference.live, waiting), str(error)
+        try:
+            self._renewal.put_in_force(prepared)
+        except BaseException:
+            await prepared.opened.aclose()
+            raise
+        return difference, ""
 
     async def override(self, overrides: Mapping[str, Any], store: Callable[[], Awaitable[None]] | None) -> Overridden:
         """Put other overrides in force once ``store`` has kept them; ``None``: only say what that would do.
@@ -134,21 +170,21 @@ class LiveReload:
 
     def _find_problems(self, new: LoadedConfig, difference: Difference) -> tuple[str, ...]:
         """What the configuration's model cannot see. Problems of the certificate are told by its own reload."""
-        if not difference.live and not difference.restart:
+        if difference == Difference():
             return ()
         return tuple(f"{new.path}: {problem}" for problem in validate(new.vpn, host_networks=(), read_files=False))
 
     def _put_in_force(self, new: LoadedConfig, difference: Difference) -> int:
         """Returns how many sessions were disconnected."""
         settings = self._running.take(new, difference)
-        if not difference.live:
+        if not difference.live and not difference.renewed:
             return 0
         limits = settings.limits
         self._engine.set_limits(ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess))
         self._resolver.set_settings(settings)
         cut = len(self._sessions.change_groups(self._resolver.api_groups()))
         if PRE_LOGIN_BANNER in difference.live:
-            self._vpn().show_pre_login_banner(settings.auth.pre_login_banner)
+            self._vpn().hosts.show_pre_login_banner(settings.auth.pre_login_banner)
         if "admin.hosts" in difference.live:
             self._hosts.clear()
             self._hosts.update(host.lower() for host in new.values.admin.hosts)
@@ -159,10 +195,11 @@ class LiveReload:
     async def _reload_others(self, by: str, difference: Difference) -> ReloadReport:
         policy = await self._reload_rules(by)
         problems = tuple(await self._reload_certificates())
-        if difference.live or difference.restart:
-            live, restart = list(difference.live), list(difference.restart)
-            self._events.emit(LogEvent.CONFIGURATION_RELOADED, in_force=live, needs_restart=restart, by=by)
-        return ReloadReport(difference.live, self.needs_restart, problems, policy)
+        in_force = tuple(sorted((*difference.live, *difference.renewed)))
+        if difference != Difference():
+            restart = list(self.needs_restart)
+            self._events.emit(LogEvent.CONFIGURATION_RELOADED, in_force=list(in_force), needs_restart=restart, by=by)
+        return ReloadReport(in_force, self.needs_restart, problems, policy)
 
     async def _reload_rules(self, by: str) -> PolicyReport | None:
         try:
@@ -174,7 +211,7 @@ class LiveReload:
     async def _reload_certificates(self) -> list[str]:
         """Returns the problems; a certificate that has one stays as it was."""
         config, started, problems = self._config, self._started, []
-        pairs: list[tuple[Path, Callable[[], None]]] = [(config.vpn.certificate, self._vpn().reload_certificate)]
+        pairs: list[tuple[Path, Callable[[], None]]] = [(self.vpn.certificate, self._vpn().reload_certificate)]
         admin, context = config.values.admin, started.api_tls
         if context is not None and admin.certificate is not None and admin.private_key is not None:
             read = started.helper.read_key

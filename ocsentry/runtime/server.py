@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -36,7 +35,6 @@ from ocsentry.configuration.overrides import apply_overrides
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
 from ocsentry.late_sessions import LateSessions
 from ocsentry.login_methods.context import MethodContext
-from ocsentry.login_methods.table import open_host_methods, open_methods
 from ocsentry.observability.decision_events import DecisionEvents
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.observability.event_sink import LoggingEventSink
@@ -57,24 +55,23 @@ from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.live_reload import LiveReload
 from ocsentry.runtime.live_settings import LiveSettings, read_overrides
 from ocsentry.runtime.load_progress import LoadProgress
+from ocsentry.runtime.logins import Logins
 from ocsentry.runtime.route_watch import INTERVAL as ROUTE_INTERVAL
 from ocsentry.runtime.route_watch import RouteWatch
 from ocsentry.runtime.session_accounts import accounts_file
 from ocsentry.runtime.webhooks import open_webhooks
 from ocsentry.setup.certificates import certificate_facts, expiry_problem
-from ocsentry.user_files.opened import open_user_files
 from sentry_engine import Action, ClientLimits, Engine, Policy
 from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.engine.decision_log import DecisionLog
 from vpn_frontend.gateway.tun import tun_device
-from vpn_frontend.host_accounts import HostAccounts
 from vpn_frontend.kdc_proxy.proxy import KdcProxy
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.server import VpnServer
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from admin_api.server import ApiServer
@@ -82,7 +79,6 @@ if TYPE_CHECKING:
     from ocsentry.observability.log import Log
     from ocsentry.privileges.start import Started
     from sentry_engine.policy.feeds import Refresh
-    from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate
 
 WATCH_RETRY = 5.0  # seconds
@@ -178,6 +174,7 @@ class Server:
             sessions=self._sessions,
             started=self._started,
             vpn=lambda: self._vpn,
+            logins=lambda: self._logins,
         )
         await self._enforcement.start()
         await self._restore_engine_state()
@@ -194,8 +191,7 @@ class Server:
         self._repeat("feeds", FEED_INTERVAL, self._refresh_feeds)
         self._repeat("memory", memory.INTERVAL, memory.MemoryRelease(self._policy_size, self._control.run).look)
         self._repeat("facts of metrics", metric_facts.INTERVAL, self._read_facts)
-        if config.vpn.has_short_lived_files:
-            self._repeat("revocation lists and OCSP responses", SHORT_LIVED_INTERVAL, self._refresh_short_lived)
+        self._repeat("revocation lists and OCSP responses", SHORT_LIVED_INTERVAL, self._refresh_short_lived)
         retention = values.store.retention.times()
         self._hub.keep_decisions = retention.decisions
         self._repeat("retention", RETENTION_INTERVAL, partial(remove_old_rows, self._store, retention))
@@ -221,7 +217,7 @@ class Server:
 
     async def _refresh_short_lived(self) -> None:
         """Revocation lists and OCSP responses are replaced every few hours, by programs that send no signal."""
-        if await self._control.run(self._vpn.refresh_short_lived):
+        if self._live.vpn.has_short_lived_files and await self._control.run(self._vpn.refresh_short_lived):
             self._events.emit(LogEvent.CLIENT_AUTHORITIES_RELOADED)
 
     def announce_stop(self, reason: str) -> None:
@@ -273,32 +269,29 @@ class Server:
 
     async def _open_vpn(self) -> None:
         started = self._started
-        files = await self._made.enter_async_context(
-            open_user_files(self._config, self._store, self._events, started.helper.read_key)
+        self._logins = Logins(
+            MethodContext(
+                self._config,
+                self._store,
+                self._events,
+                started.helper,
+                started.totp_key,
+                started.pam,
+                started.gssapi,
+                observe=self._login_metrics,
+            )
         )
-        context = MethodContext(
-            self._config,
-            self._store,
-            self._events,
-            started.helper,
-            started.totp_key,
-            started.pam,
-            started.gssapi,
-            files.directory,
-            files.one_time,
-            self._login_metrics,
-        )
-        opened = await self._made.enter_async_context(open_methods(context))
-        hosts = await self._open_hosts(context, opened.methods)
-        accounting = await self._made.enter_async_context(open_accounting(context, self._sessions))
+        self._made.push_async_callback(self._logins.close)
+        opened = await self._logins.open()
+        accounting = await self._made.enter_async_context(open_accounting(opened.context, self._sessions))
         hooks = await self._made.enter_async_context(open_hooks(started.hooks, started.pam, self._config, self._events))
         client_routes = await self._made.enter_async_context(KernelRoutes(started.helper, self._events).running())
         self._routes.watch(client_routes)
         self._vpn = VpnServer(
             self._config.vpn,
             engine=self._engine,
-            users=files.directory,
-            methods=opened.methods,
+            users=opened.accounts.own.users,
+            methods=opened.accounts.own.methods,
             pages=KdcProxy(self._config.vpn.kdc_proxy, self._events, opened.pages),
             journal=self._store,
             events=self._events,
@@ -309,28 +302,16 @@ class Server:
             resolver=self._settings,
             accounting=accounting,
             hooks=hooks,
-            settings_files=files.settings,
+            settings_files=opened.accounts.own.settings_files,
             client_routes=client_routes,
             accounts_file=accounts_file(self._config),
-            host_accounts=hosts,
+            host_accounts=opened.accounts.of_hosts,
             fleet=fleet_of(self._fleet),
         )
         await self._vpn.start()
         self._made.push_async_callback(self._stop_vpn)
         store_listeners(self._config, self._started)
         self._sessions.attach(self._vpn.sessions)
-
-    async def _open_hosts(self, context: MethodContext, shared: Mapping[str, Method]) -> dict[str, HostAccounts]:
-        """The users of virtual hosts that have files or methods of their own."""
-        found: dict[str, HostAccounts] = {}
-        for host in self._config.vpn.hosts_with_accounts():
-            files = await self._made.enter_async_context(
-                open_user_files(self._config, self._store, self._events, self._started.helper.read_key, host.name)
-            )
-            own = replace(context, users=files.directory, one_time=files.one_time, host=host.name)
-            methods = await self._made.enter_async_context(open_host_methods(own, shared))
-            found[host.name] = HostAccounts(files.directory, methods, files.settings)
-        return found
 
     async def _open_api(self) -> None:
         webhooks = await self._made.enter_async_context(

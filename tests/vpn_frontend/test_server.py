@@ -5,6 +5,7 @@ import asyncio
 import errno
 import gc
 import time
+from dataclasses import replace
 from ipaddress import IPv4Network, ip_interface
 from pathlib import Path
 
@@ -267,7 +268,7 @@ async def test_a_login_under_way_at_one_host_is_unknown_at_another(make_harness)
     harness = await make_harness(hosts=(OTHER,))
     answer = await harness.log_in(harness.gateway.connect(host="other.test"), b"mallory")
     assert b"webvpncontext=" in answer
-    own, other = (harness.vpn._hosts[name].portal.logins for name in ("", "other.test"))
+    own, other = (harness.vpn.hosts.by_name[name].portal.logins for name in ("", "other.test"))
     assert (len(own), len(other)) == (0, 1)
     await harness.vpn.stop("")
 
@@ -280,3 +281,23 @@ async def test_a_host_of_groups_takes_their_members_only(make_harness):
     assert harness.events.of("login_refused")[-1]["reason"] == "not_a_member"
     assert cookie_of(await harness.log_in(harness.gateway.connect(), b"bob")) != b""
     await harness.vpn.stop("")
+
+
+@pytest.mark.asyncio
+async def test_a_host_is_added_and_removed_while_the_server_runs(make_harness):
+    harness = await make_harness()
+    vpn, settings, accounts = harness.vpn, harness.vpn._settings, harness.vpn._accounts
+    under_way = harness.gateway.connect()
+    answer = await harness.log_in(under_way, b"mallory")
+    assert b"webvpncontext=" in answer
+    more = replace(settings, hosts=(OTHER,))
+    vpn.renew(more, accounts, vpn.load_tls(more))
+    assert [host.name for host in harness.gateway.hosts] == ["", "other.test"]
+    cookie = cookie_of(await harness.log_in(harness.gateway.connect(host="other.test"), b"alice"))
+    assert cookie
+    vpn.renew(settings, accounts, vpn.load_tls(settings))
+    late = harness.gateway.connect(host="other.test")
+    # Its host is gone: it may not be taken for another one.
+    await harness.until(lambda: late not in harness.gateway.connections)
+    assert cookie_of(await harness.log_in(harness.gateway.connect(), b"alice"))
+    await vpn.stop("")

@@ -9,6 +9,7 @@ while an event of the gateway is handled.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.method import LoginRequest
@@ -104,7 +105,10 @@ class PreTunnelConnections:
             event.host,
             event.bindings,
         )
-        host = self._hosts[event.host]
+        host = self._hosts.get(event.host)
+        if host is None:  # it was removed while TLS shook hands
+            self._gateway.close_connection(event.connection_id)
+            return
         if event.peer_certificate and host.revoked and is_listed(event.peer_certificate, host.revoked):
             self._events.emit(VpnEvent.LINK_REFUSED, address=event.peer, reason="the client certificate is revoked")
             self._gateway.close_connection(event.connection_id)
@@ -113,6 +117,11 @@ class PreTunnelConnections:
         if event.peer_certificate and portal.groups and host.certificate_fields is not None:
             portal = offer_certificate_groups(portal, event.peer_certificate, host.certificate_fields)
         self._connections.add_connection(PendingConnection(peer, Connection(portal), host, self._clock()))
+
+    def renew(self, settings: VpnSettings) -> None:
+        """``settings`` hold for requests to come."""
+        self._settings = settings
+        self._tunnel_services = replace(self._tunnel_services, settings=settings)
 
     def connection_data(self, event: ConnectionData) -> None:
         connection = self._connections.find_connection(event.connection_id)

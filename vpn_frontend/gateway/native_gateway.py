@@ -46,7 +46,7 @@ from vpn_frontend.gateway.interface import (
     TunnelParameters,
 )
 from vpn_frontend.gateway.limits import NO_LIMITS
-from vpn_frontend.gateway.native_hosts import set_acme_challenges, set_hosts
+from vpn_frontend.gateway.native_hosts import keep_places, set_acme_challenges, set_hosts
 from vpn_frontend.gateway.native_limits import MAPPED, NativeBudget, pack_ranges, set_limits
 from vpn_frontend.settings import MAX_WORKERS
 
@@ -188,10 +188,9 @@ class NativeGateway:
 
     def set_hosts(self, hosts: tuple[TlsHost, ...]) -> None:
         """Use other certificates for new handshakes. Raises ``GatewayError``, then nothing changes."""
-        names = tuple(host.name for host in hosts)
-        if names != self._host_names:
-            raise GatewayError("the hosts are others than at the start")
-        set_hosts(self._handle(), hosts, self._ciphers, fips=self._fips)
+        placed = keep_places(self._host_names, hosts)
+        set_hosts(self._handle(), placed, self._ciphers, fips=self._fips)
+        self._host_names = tuple(host.name for host in placed)
 
     def set_acme_challenges(self, challenges: tuple[TlsHost, ...]) -> None:
         """As ``Gateway.set_acme_challenges``."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vpn_frontend._gateway import ffi, lib
-from vpn_frontend.gateway.interface import GatewayError
+from vpn_frontend.gateway.interface import GatewayError, TlsHost
 from vpn_frontend.settings import DEFAULT_CIPHERS
 
 if TYPE_CHECKING:
@@ -14,9 +14,27 @@ if TYPE_CHECKING:
 
     from vpn_frontend._gateway import Bytes, CertificatesPointer, GatewayPointer, Text, TlsStruct
     from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate
-    from vpn_frontend.gateway.interface import TlsHost
 
 ERROR_SIZE = 256
+REMOVED = "removed-{}.invalid"  # RFC 6761: no client looks for such a name
+
+
+def keep_places(names: Sequence[str], hosts: Sequence[TlsHost]) -> tuple[TlsHost, ...]:
+    """``hosts`` at the places of ``names``, the hosts in use, new ones behind them.
+
+    Handshakes under way and live sessions know their host by its place. The place of a host that is gone stays
+    taken, by a name that leads nowhere; it trusts no client's certificate. A host that comes back gets its place again.
+    Raises ``GatewayError`` if there are too many.
+    """
+    present = {host.name: host for host in hosts}
+    placed = [
+        present.pop(name) if name in present else TlsHost(hosts[0].certificates, name=REMOVED.format(number))
+        for number, name in enumerate(names)
+    ]
+    placed += present.values()
+    if len(placed) > lib.GW_HOSTS_MAX:
+        raise GatewayError(f"more than {lib.GW_HOSTS_MAX} hosts since the start, with removed ones")
+    return tuple(placed)
 
 
 def set_hosts(gateway: GatewayPointer, hosts: Sequence[TlsHost], ciphers: Sequence[str], *, fips: bool) -> None:

@@ -94,9 +94,8 @@ class SessionTable:
         """``used_so_far``: bytes of users in this day and month, for quotas. ``first_number``: of the first session."""
         self._hook_calls = HookCalls(hooks, wall_clock)
         self._accounting = accounting
-        self._dtls_modes = settings.dtls_modes if settings.dtls else ()
+        self.settings = settings  # those of tunnels to come; a reload replaces them
         self._strap = settings.auth.strap
-        self._certificate_optional = settings.auth.certificate.at_connect == "optional"
         self._resolver = resolver or SettingsResolver(settings)
         self._engine = engine
         self._gateway = gateway
@@ -266,7 +265,7 @@ class SessionTable:
         """
         if session.phase >= Phase.CLOSING:
             raise CookieError
-        if not session.may_use(peer, certificate_optional=self._certificate_optional):
+        if not session.may_use(peer, certificate_optional=self.settings.auth.certificate.at_connect == "optional"):
             raise CookieError("another_certificate")
         if not session.may_come_from(peer.address):
             raise CookieError("another_address")
@@ -415,9 +414,8 @@ class SessionTable:
         if addresses is None:
             raise CookieError
         session.channel_since = now
-        dtls = choose_dtls(
-            request, peer.exporter_key, peer.proof_key, modes=self._dtls_modes if settings.session.dtls else ()
-        )
+        modes = self.settings.dtls_modes if self.settings.dtls and settings.session.dtls else ()
+        dtls = choose_dtls(request, peer.exporter_key, peer.proof_key, modes=modes)
         hostname = settings.hostname or request.hostname or session.hostname
         exposed = self._iroutes.exposed_to(session)
         return TunnelGrant(addresses.ipv4, addresses.ipv6, mtu, session.remaining(now), dpd, dtls, hostname, exposed)

@@ -123,7 +123,8 @@ def _validate(path: Path, state: Path, translation: Translation, debug: int | No
         raise ConfigError(*_problems(path, translation, error)) from error
     profile = translation.document["vpn"].get("profile")
     reads = (*translation.reads, *([Path(profile)] if profile else []))
-    return LoadedConfig(path, values, partial(_load_again, state=state, debug=debug), reads)
+    origins = {key: f"{path}:{entry.line}: {entry.key}" for key, entry in translation.origins.items()}
+    return LoadedConfig(path, values, partial(_load_again, state=state, debug=debug), reads, origins)
 
 
 def _load_again(path: Path, state: Path, debug: int | None) -> LoadedConfig:

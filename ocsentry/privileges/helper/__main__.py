@@ -72,7 +72,7 @@ def confine(setup: Document, link: socket.socket) -> tuple[Scope, Verbs]:
     if scope.private_files:
         verbs |= SigningProcess.start(seccomp, landlock=landlock, inherited=[link]).verbs()
     program = None if seccomp == "off" else build(Role.HELPER, seccomp)
-    reach = reach_of_helper(scope.files.values(), [TUN]) if landlock else None
+    reach = reach_of_helper([scope.configuration, *scope.files.values()], [TUN]) if landlock else None
     drop(Restrictions(None, program, reach, KEPT, Port.CONNECT))
     return scope, verbs
 

@@ -105,6 +105,17 @@ class Helper:
         with os.fdopen(descriptors[0], "rb") as file:
             return file.read(limit)
 
+    def name_files(self, plain: Iterable[Path], private: Iterable[Path]) -> None:
+        """Name files that the configuration did not have at the start. Raises ``OSError``.
+
+        ``private`` are for ``load_key``, if a process of its own has the private keys.
+        """
+        for paths, names, is_private in ((plain, self._keys, False), (private, self._private, True)):
+            for path in paths:
+                if path not in names:
+                    answer, _ = self._ask({"verb": "name_file", "path": str(path), "private": is_private}, 0)
+                    names[path] = answer["name"]
+
     def open_signer(self, workers: int) -> tuple[int, ...]:
         """Sockets to the signing process, one per worker; the caller owns them. Raises ``OSError``."""
         return self._ask({"verb": "open_signer", "count": workers}, workers)[1]

@@ -27,6 +27,7 @@ def scope_of(config: LoadedConfig) -> Scope:
         datagrams=tuple(map(str, vpn.dtls_listen or vpn.listen)) if vpn.dtls else (),
         packet_filter=policy.kernel == "nftables",
         never_block=policy.never_block,
+        configuration=config.path,
         private_files=_private_files(config) if config.values.process.key_isolation == "on" else (),
     )
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocsentry.privileges.helper.late_files import LateFiles
 from sentry_engine.records import dataclass
 from vpn_frontend.gateway.tun import TunDevice
 
@@ -35,6 +37,19 @@ class Scope:
     packet_filter: bool = False
     never_block: tuple[IPv4Network | IPv6Network, ...] = ()
     private_files: tuple[str, ...] = ()
+    configuration: Path = Path()  # its file
+    late: LateFiles = field(default_factory=LateFiles, compare=False)
+
+    def private_file(self, name: str) -> Path | None:
+        """A file that the signing process reads; ``None``: that is none."""
+        return self.files[name] if name in self.private_files else self.late.private.get(name)
+
+    def plain_file(self, name: str) -> Path | None:
+        """A file that the server may read, or a private one: see ``is_private``."""
+        return self.files.get(name, self.late.plain.get(name))
+
+    def is_late(self, name: str) -> bool:
+        return name in self.late.plain
 
     def is_private(self, name: str) -> bool:
         """True for a file with a private key that the server is not to read, whichever key names it.
@@ -57,6 +72,7 @@ class Scope:
             "packet_filter": self.packet_filter,
             "never_block": [str(network) for network in self.never_block],
             "private_files": self.private_files,
+            "configuration": str(self.configuration),
         }
 
     @classmethod
@@ -71,4 +87,5 @@ class Scope:
             packet_filter=document["packet_filter"],
             never_block=tuple(ip_network(text) for text in document["never_block"]),
             private_files=tuple(document["private_files"]),
+            configuration=Path(document["configuration"]),
         )

@@ -14,7 +14,8 @@ from ipaddress import IPv4Network, ip_network
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.helper.answer import Answer, Refused
-from ocsentry.privileges.helper.files import open_file
+from ocsentry.privileges.helper.files import MAX_FILE, open_file
+from ocsentry.privileges.helper.late_files import check_content, name_file
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.host_networks import local_networks, taken_addresses
 from vpn_frontend.gateway.rtnetlink import RouteSocket
@@ -35,7 +36,15 @@ def read_key(scope: Scope, message: Document) -> Answer:
     name = str(message.get("file"))
     if scope.is_private(name):
         raise Refused("the signing process alone reads this file (process.key_isolation)")
-    return Answer({}, (open_file(scope.files.get(name)),))
+    path = scope.plain_file(name)
+    descriptor = open_file(path)
+    if path is not None and scope.private_files and scope.is_late(name):
+        try:
+            check_content(descriptor, path, MAX_FILE)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    return Answer({}, (descriptor,))
 
 
 def open_sockets(scope: Scope, message: Document) -> Answer:
@@ -128,6 +137,7 @@ def _is_inside(network: object, allowed: object) -> bool:
 
 
 VERBS: dict[str, Callable[[Scope, Document], Answer]] = {
+    "name_file": name_file,
     "read_key": read_key,
     "open_sockets": open_sockets,
     "open_tun": open_tun,

@@ -80,10 +80,11 @@ class SigningProcess:
         number, password = message.get("number"), message.get("password_file")
         if type(number) is not int or not 0 < number < MAX_NUMBER:
             raise Refused("the number of a key is out of range")
-        if message.get("private_key") not in scope.private_files:
+        key = scope.private_file(str(message.get("private_key")))
+        if key is None:
             raise Refused("the configuration names no such private key")
-        names = [message.get("certificate"), message["private_key"], *([] if password is None else [password])]
-        paths = [scope.files.get(str(name)) for name in names]
+        paths = [scope.plain_file(str(message.get("certificate"))), key]
+        paths += [] if password is None else [scope.private_file(str(password))]
         descriptors: list[int] = []
         try:
             for path in paths:

@@ -10,7 +10,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from ocsentry.configuration.changes import LIVE, SECTIONS, Difference, RunningConfiguration, flatten
+from ocsentry.configuration.changes import (
+    LIVE,
+    MAX_CLIENTS,
+    RENEWED,
+    SECTIONS,
+    Difference,
+    RunningConfiguration,
+    flatten,
+)
 from ocsentry.configuration.model import load_config
 
 FILE = """
@@ -42,9 +50,9 @@ def load(tmp_path):
     [
         ('["10.0.0.0/8"]', '["10.9.0.0/16"]', ["vpn.network.routes"], []),
         ("max_same_clients = 2", "max_same_clients = 3", ["vpn.limits.max_same_clients"], []),
-        ("max_same_clients = 2", "max_same_clients = 2\nmax_clients = 9", [], ["vpn.limits.max_clients"]),
+        ("max_same_clients = 2", "max_same_clients = 2\nmax_clients = 9", ["vpn.limits.max_clients"], []),
+        ("max_same_clients = 2", "max_same_clients = 2\nmax_clients = 60000", [], ["vpn.limits.max_clients"]),
         ("192.168.99.0/24", "192.168.98.0/24", [], ["vpn.network.ipv4_pool"]),
-        ("a.crt", "b.crt", [], ["vpn.certificate"]),
         ("mtu = 1300", "mtu = 1200", ["groups.staff"], []),
         ("[groups.staff]\nmtu = 1300", "", ["groups.staff"], []),
         ("mtu = 1300", 'ipv4_pool = "10.5.0.0/24"', [], ["groups.staff"]),
@@ -52,7 +60,7 @@ def load(tmp_path):
         ("[store]", '[admin]\nhosts = ["x"]\n[log]\nlevel = "debug"\n[store]', ["admin.hosts", "log.level"], []),
     ],
     ids=[
-        "routes", "limit", "limit of the gateway", "pool", "certificate", "group", "group removed", "pool of a group",
+        "routes", "limit", "limit of the gateway", "over it", "pool", "group", "group removed", "pool of a group",
         "secret", "hosts and log",
     ],
 )  # fmt: skip
@@ -74,6 +82,24 @@ def test_only_live_keys_are_taken_and_the_rest_is_told_again(load):
     assert running.compare(new) == Difference((), ("vpn.network.ipv4_pool",))
     back = load(FILE)
     assert running.compare(back) == Difference(("groups.staff", "vpn.network.routes"), ())
+
+
+def test_what_needs_other_hosts_or_logins_is_taken_together(load):
+    running = RunningConfiguration(load(FILE))
+    hosts = '[[vpn.host]]\nname = "a.example"\nauth = { require = ["totp"] }\n'
+    text = FILE.replace("a.crt", "b.crt").replace("[groups.staff]", f"{hosts}[groups.staff]")
+    new = load(f"{text}[groups.staff.auth]\nrequire = ['totp']\n[auth]\nattempts = 5\ntimeout = 30\n")
+    difference = running.compare(new)
+    renewed = ("auth.attempts", "groups.staff.auth", "vpn.certificate", "vpn.host")
+    assert difference == Difference((), ("auth.timeout",), renewed)
+    old = running.vpn
+    merged = running.merge(new, difference)
+    assert running.vpn is old
+    assert running.take(new, difference) == merged
+    assert (merged.certificate.name, [host.name for host in merged.hosts]) == ("b.crt", ["a.example"])
+    assert (merged.auth.attempts, merged.auth.timeout) == (5, old.auth.timeout)
+    assert merged.auth.group_rules["staff"].require == ("totp",)
+    assert running.compare(new) == Difference((), ("auth.timeout",))
 
 
 def test_every_live_key_exists(load):
@@ -160,7 +186,12 @@ def test_every_key_is_in_force_after_a_reload_or_told_to_need_a_restart(load, tm
         assert difference == Difference((key,), ()), key
         assert running.take(new, difference) == new.vpn, key
         assert running.compare(new) == Difference(), key
-    others = flatten(start.values).keys() - LIVE
+    renewed = RENEWED & flatten(start.values).keys()
+    assert renewed == RENEWED
+    for key in renewed:
+        new = SimpleNamespace(values=changed(start.values, key), vpn=start.vpn)
+        assert RunningConfiguration(start).compare(new) == Difference((), (), (key,)), key
+    others = flatten(start.values).keys() - LIVE - RENEWED - {MAX_CLIENTS}
     assert len(others) > 100
     for key in others:
         new = SimpleNamespace(values=changed(start.values, key), vpn=start.vpn)
