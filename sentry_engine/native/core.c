@@ -127,8 +127,11 @@ uint32_t se_core_decide(struct se_core *core, const struct se_request *requests,
     if (in_force) {
         generation = in_force->generation;
         uint64_t number = atomic_load_explicit(&tally->decisions, memory_order_relaxed);
+        se_walk_ahead(in_force, requests, count < SE_LOOKAHEAD ? count : SE_LOOKAHEAD);
         for (uint32_t done = 0, next; done < count; done += next) {
             next = count - done < SE_LOOKAHEAD ? count - done : SE_LOOKAHEAD;
+            uint32_t ahead = count - done - next < SE_LOOKAHEAD ? count - done - next : SE_LOOKAHEAD;
+            se_walk_ahead(in_force, requests + done + next, ahead);
             walk_some(core, in_force, requests + done, verdicts + done, next, number + done);
         }
         count_verdicts(core, in_force, tally, verdicts, count);
@@ -137,6 +140,61 @@ uint32_t se_core_decide(struct se_core *core, const struct se_request *requests,
     }
     se_epoch_leave(slot);
     return generation;
+}
+
+/* Requires an epoch. */
+static bool count_late(struct se_core *core, const struct se_in_force *in_force, struct se_late_hit *late)
+{
+    if (!late->generation)
+        return true;
+    if (!in_force || late->generation != in_force->generation)
+        return false;
+    count_hit(core, in_force, late->rule);
+    late->generation = 0;
+    return true;
+}
+
+bool se_core_count_late(struct se_core *core, struct se_late_hit *late)
+{
+    struct se_epoch_slot *slot = se_epoch_enter();
+    bool counted = count_late(core, atomic_load_explicit(&core->in_force, memory_order_seq_cst), late);
+
+    se_epoch_leave(slot);
+    return counted;
+}
+
+/* Leaves a rule of the policy to be counted late; counts other verdicts at once. */
+static void count_one(struct se_core *core, const struct se_in_force *in_force, struct tally *tally, const struct se_verdict *verdict,
+                      struct se_late_hit *late)
+{
+    if (verdict->rule & (SE_RULE_KEPT | SE_RULE_BLOCK)) {
+        count_verdicts(core, in_force, tally, verdict, 1);
+        return;
+    }
+    fetch_hits(in_force, verdict->rule);
+    *late = (struct se_late_hit){in_force->generation, verdict->rule};
+    add(&tally->verdicts[verdict->action * SE_REASONS + verdict->reason], 1);
+    add(&tally->decisions, 1);
+}
+
+bool se_core_decide_one(struct se_core *core, const struct se_request *request, struct se_verdict *verdict, struct se_late_hit *late,
+                        uint32_t *generation)
+{
+    struct se_epoch_slot *slot = se_epoch_enter();
+    struct tally *tally = &core->tallies[se_epoch_slot_number(slot)];
+    const struct se_in_force *in_force = atomic_load_explicit(&core->in_force, memory_order_seq_cst);
+    bool counted = count_late(core, in_force, late);
+
+    *generation = 0;
+    if (counted && in_force) {
+        *generation = in_force->generation;
+        walk_some(core, in_force, request, verdict, 1, atomic_load_explicit(&tally->decisions, memory_order_relaxed));
+        count_one(core, in_force, tally, verdict, late);
+    } else {
+        se_refuse_all(verdict, 1);
+    }
+    se_epoch_leave(slot);
+    return counted;
 }
 
 static void gate_decide(void *engine, const struct se_request *request, struct se_verdict *verdict)

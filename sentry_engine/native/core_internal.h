@@ -15,6 +15,23 @@
 /* Answers up to SE_BATCH requests by one policy. Returns its generation, 0 without a policy. */
 uint32_t se_core_decide(struct se_core *core, const struct se_request *requests, struct se_verdict *verdicts, uint32_t count);
 
+/* A verdict of a rule of the policy that is not counted yet. Zeroed: none. */
+struct se_late_hit {
+    uint32_t generation; /* of the policy; 0: nothing is to be counted */
+    uint32_t rule;
+};
+
+/*
+ * Answers one request as se_core_decide. The counter of a rule is fetched from memory meanwhile and counted by the next call, which
+ * leaves its own verdict in `late`. A hit of a policy that was replaced stays in `late` uncounted: then nothing is answered, and
+ * the caller takes it out and calls again. Returns false in that case. No other thread uses `late`.
+ */
+bool se_core_decide_one(struct se_core *core, const struct se_request *request, struct se_verdict *verdict, struct se_late_hit *late,
+                        uint32_t *generation);
+
+/* Counts a late hit. Returns false, with the hit as it is, if its policy was replaced. */
+bool se_core_count_late(struct se_core *core, struct se_late_hit *late);
+
 /* Owned by the core. */
 struct se_state_tables *se_core_state(struct se_core *core);
 struct se_log *se_core_log(struct se_core *core);

@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 #define SE_TIERS 7u                /* sentry_engine.cores.plan.Tier, in its order */
+#define SE_NEVER_BLOCK_TIER 0u
+#define SE_RULES_TIER 1u
 #define SE_LIMITS_TIER 6u          /* its values are sets of limits, those of the other tiers are entries */
 #define SE_INFORMS 3u              /* an entry's action beside enum se_action: it names a country or network, no verdict */
 #define SE_NO_ACTION 255u          /* of on_missing: a missing GeoIP database changes nothing */

@@ -6,7 +6,7 @@
 /* fuzz-sources: sentry_engine/native/decision/decide.c sentry_engine/native/state/sliding_window.c sentry_engine/native/state/penalty_box.c */
 /* fuzz-sources: sentry_engine/native/state/sketch.c sentry_engine/native/state/siphash.c sentry_engine/native/table/snapshot.c */
 /* fuzz-sources: sentry_engine/native/prefixes/prefix_rows.c sentry_engine/native/prefixes/cells.c sentry_engine/native/prefixes/flatten.c */
-/* fuzz-sources: sentry_engine/native/prefixes/prefix_table.c sentry_engine/native/state/penalty_rows.c sentry_engine/native/memory/block.c */
+/* fuzz-sources: sentry_engine/native/prefixes/lines.c sentry_engine/native/prefixes/prefix_table.c sentry_engine/native/state/penalty_rows.c sentry_engine/native/memory/block.c */
 /* fuzz-sources: sentry_engine/native/state/blocklist.c sentry_engine/native/memory/epoch.c */
 #include "decision/decide.h"
 #include "memory/block.h"

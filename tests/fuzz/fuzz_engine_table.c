@@ -4,6 +4,7 @@
 /* fuzz-sources: sentry_engine/native/table/snapshot.c sentry_engine/native/table/plan_check.c sentry_engine/native/table/policy.c */
 /* fuzz-sources: sentry_engine/native/table/snapshot_check.c sentry_engine/native/memory/block.c sentry_engine/native/prefixes/prefix_rows.c */
 /* fuzz-sources: sentry_engine/native/prefixes/cells.c sentry_engine/native/prefixes/flatten.c sentry_engine/native/prefixes/prefix_table.c */
+/* fuzz-sources: sentry_engine/native/prefixes/lines.c */
 #include "gate.h"
 #include "table/lookup.h"
 #include "table/snapshot.h"
@@ -38,10 +39,12 @@ static uint32_t search(const struct row *rows, uint32_t count, unsigned tier, st
 
 static void compare(const struct se_policy *policy, const struct row *rows, uint32_t count, struct se_address address)
 {
-    const uint32_t *cell = se_lookup(policy, address);
+    uint32_t number = se_lookup(policy, address);
+    const uint32_t *cell = se_cell_of(policy, number);
 
     for (unsigned tier = 0; tier < SE_TIERS; tier++) {
-        uint32_t found = se_cell_value(cell, tier), expected = search(rows, count, tier, address);
+        bool is_rule = tier == SE_RULES_TIER && number & SE_CELL_RULE; /* rule n is that of entry n */
+        uint32_t found = is_rule ? number & SE_CELL_RULE_MASK : se_cell_value(cell, tier), expected = search(rows, count, tier, address);
         if (found != SE_NO_VALUE)
             found &= SE_VALUE_INDEX_MASK;
         if (found != expected)
@@ -53,12 +56,13 @@ static struct se_policy *build(const struct row *rows, uint32_t count)
 {
     static uint8_t networks[SE_TIERS][16 * MAX_ROWS], lengths[SE_TIERS][MAX_ROWS];
     static uint32_t values[SE_TIERS][MAX_ROWS], sets[ENTRIES * SE_EVENT_CUSTOM];
-    static const uint8_t actions[ENTRIES], reasons[ENTRIES];
-    static const uint32_t rules[ENTRIES];
+    static const uint8_t actions[ENTRIES] = {SE_ACCEPT, SE_REJECT, SE_INFORMS, SE_REJECT};
+    uint8_t reasons[ENTRIES];
+    uint32_t rules[ENTRIES];
     uint64_t expires[ENTRIES];
     struct se_plan_columns plan = {
         .entries = {actions, reasons, rules, expires, ENTRIES},
-        .sets = sets, .set_count = ENTRIES, .event_count = SE_EVENT_CUSTOM, .rule_count = 1,
+        .sets = sets, .set_count = ENTRIES, .event_count = SE_EVENT_CUSTOM, .rule_count = ENTRIES,
         .on_missing = SE_NO_ACTION, .ipv4_prefix = 32, .ipv6_prefix = 64,
     };
     struct se_snapshot *snapshot;
@@ -66,6 +70,9 @@ static struct se_policy *build(const struct row *rows, uint32_t count)
     size_t mapped;
 
     memset(sets, 0xff, sizeof sets);
+    memset(reasons, SE_REASON_RULE, sizeof reasons);
+    for (uint32_t i = 0; i < ENTRIES; i++)
+        rules[i] = i;
     memset(expires, 0xff, sizeof expires);
     for (unsigned tier = 0; tier < SE_TIERS; tier++)
         plan.tables[tier] = (struct se_table_columns){networks[tier], lengths[tier], values[tier], 0};

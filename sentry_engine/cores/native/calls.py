@@ -28,6 +28,9 @@ class FastCalls(Protocol):
         self, sources: tuple[Source, ...], event: int, now: float, verified: bool, /
     ) -> Sequence[Verdict]: ...
 
+    def count(self) -> None:
+        """Count the hit of the verdict that ``answer`` gave last, which is counted late."""
+
     def forget(self) -> None: ...
 
     def use_names(self, generation: int, names: Sequence[str], /) -> None:
@@ -37,9 +40,14 @@ class FastCalls(Protocol):
         """Call before the core is closed. Every later call raises ``RuntimeError``."""
 
 
-def open_fast_calls(core_address: int, read: Callable[[int, float], Verdict]) -> FastCalls:
-    """``read(word, retry_after)`` makes the verdict of a block, a penalty's rule, or a policy that was replaced."""
-    return _module.FastCalls(core_address, read, INVALID, ACTIONS, REASONS)
+def open_fast_calls(
+    core_address: int, read: Callable[[int, float], Verdict], add_hit: Callable[[int, int], None]
+) -> FastCalls:
+    """``read(word, retry_after)`` makes the verdict of a block, a penalty's rule, or a policy that was replaced.
+
+    ``add_hit(generation, rule)`` counts a hit of a policy that was replaced meanwhile. It must not take a lock.
+    """
+    return _module.FastCalls(core_address, read, INVALID, ACTIONS, REASONS, add_hit)
 
 
 class FastCallsModule(Protocol):
@@ -54,6 +62,7 @@ class FastCallsModule(Protocol):
         invalid: Verdict,
         actions: tuple[Action, ...],
         reasons: tuple[Reason, ...],
+        add_hit: Callable[[int, int], None],
         /,
     ) -> FastCalls: ...
 

@@ -55,7 +55,9 @@ class NativeCore:
         self._kept_names: list[str] = []
         self._policies = PolicySlots(self._core, self._keep_name)
         self._blocks = BlockNumbers(self._core)
-        self._fast_calls = open_fast_calls(int(ffi.cast("uintptr_t", self._core)), self._read)
+        self._fast_calls = open_fast_calls(
+            int(ffi.cast("uintptr_t", self._core)), self._read, self._policies.add_late_hit
+        )
         self.answer = self._fast_calls.answer  # no Python frame between the caller and C
 
     @property
@@ -76,6 +78,7 @@ class NativeCore:
     def publish(self, plan: Plan) -> None:
         self._require_open()
         with self._publishing:
+            self._fast_calls.count()
             self._policies.publish(plan)
             self._fast_calls.use_names(*self._policies.latest_names)
 
@@ -89,6 +92,7 @@ class NativeCore:
         """Put a policy file in force. Raises ``PlanError`` or ``OSError``; then the previous policy stays in force."""
         self._require_open()
         with self._publishing:
+            self._fast_calls.count()
             self._policies.load(path)
             self._fast_calls.use_names(*self._policies.latest_names)
 
@@ -206,6 +210,7 @@ class NativeCore:
 
     def rule_hits(self) -> dict[str, int]:
         core = self._require_open()
+        self._fast_calls.count()
         with self._publishing:
             hits = self._policies.hits()
             list_hits(hits, lambda *room: lib.se_core_kept_hits(core, *room), self._kept_names)

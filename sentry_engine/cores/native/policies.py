@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -43,6 +43,7 @@ class PolicySlots:
             tuple[InForcePointer | Null, BuiltPolicy]
         ] = []  # with readers, each with the policy to free after them
         self._past_hits: Counter[str] = Counter()  # of freed policies
+        self._late_hits: deque[str] = deque()  # the rules of replaced policies; at most one for each replacement
         self.in_force: BuiltPolicy | None = None
         self.names: dict[int, Sequence[str]] = {}  # rule ids by generation modulo 65536; empty: no plan
 
@@ -76,7 +77,14 @@ class PolicySlots:
             raise RuntimeError("the core has no plan to save: publish one first")
         write_policy_file(self.in_force.policy, self.in_force.described, path)
 
+    def add_late_hit(self, generation: int, rule: int) -> None:
+        """Count one hit of a policy that was replaced. Takes no lock: any thread may call it at any time."""
+        names = self.names.get(generation & 0xFFFF)
+        if names is not None:
+            self._late_hits.append(names[rule])
+
     def hits(self) -> Counter[str]:
+        self._take_late_hits()
         hits = Counter(self._past_hits)
         live = [self.in_force] if self.in_force else []
         for built in [*live, *(ended for _, ended in self._retired)]:
@@ -104,7 +112,12 @@ class PolicySlots:
         self.in_force = new
         if old is not None:
             self._retired.append((before[0], old))
+        self._take_late_hits()
         self._free_unread(RETIRE_SECONDS)
+
+    def _take_late_hits(self) -> None:
+        while self._late_hits:
+            self._past_hits[self._late_hits.popleft()] += 1
 
     def _retire_in_force(self) -> None:
         if self.in_force is not None:

@@ -26,7 +26,9 @@ struct fast_calls {
     struct se_core *core;        /* the caller's; NULL once closed */
     PyObject *invalid;           /* owned: the Verdict for text that is no address */
     PyTypeObject *list_type;     /* owned: Verdicts */
+    PyObject *add_hit;           /* owned: (generation, rule), for a hit of a policy that was replaced */
     struct verdict_maker maker;
+    struct se_late_hit late;     /* of `answer`; the GIL protects it */
 };
 
 static int require_core(const struct fast_calls *calls)
@@ -61,6 +63,20 @@ static int load_question(PyObject *event, PyObject *now, PyObject *verified, str
     return 0;
 }
 
+/* Counts the verdict given last, which `answer` left. Returns 0, or -1 with an exception. */
+static int count_late(struct fast_calls *calls)
+{
+    struct se_late_hit late = calls->late;
+    PyObject *added;
+
+    if (!late.generation || se_core_count_late(calls->core, &calls->late))
+        return 0;
+    calls->late.generation = 0;
+    added = PyObject_CallFunction(calls->add_hit, "II", late.generation, late.rule);
+    Py_XDECREF(added);
+    return added ? 0 : -1;
+}
+
 /* answer(address, event, now, verified=True) */
 static PyObject *calls_answer(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -85,7 +101,10 @@ static PyObject *calls_answer(PyObject *self, PyObject *const *args, Py_ssize_t 
     request.event = (uint16_t)question.event;
     request.verified = question.verified != 0;
     request.now = question.now;
-    generation = se_core_decide(calls->core, &request, &verdict, 1);
+    while (!se_core_decide_one(calls->core, &request, &verdict, &calls->late, &generation)) {
+        if (count_late(calls) || require_core(calls))
+            return NULL;
+    }
     return se_verdict_get(&calls->maker, se_pack_word(&verdict, generation), verdict.retry_after);
 }
 
@@ -96,6 +115,7 @@ static int answer_batch(struct fast_calls *calls, PyObject *items, Py_ssize_t fi
     struct se_request requests[SE_BATCH];
     struct se_verdict verdicts[SE_BATCH];
     Py_ssize_t place[SE_BATCH]; /* of each request among the answers; text that is no address makes no request */
+    const struct rule_names *names = se_verdict_list_names(answers);
     uint32_t asked = 0, generation;
 
     for (uint32_t i = 0; i < count; i++) {
@@ -117,7 +137,7 @@ static int answer_batch(struct fast_calls *calls, PyObject *items, Py_ssize_t fi
     generation = se_core_decide(calls->core, requests, verdicts, asked);
     for (uint32_t i = 0; i < asked; i++) {
         uint64_t word = se_pack_word(&verdicts[i], generation);
-        if (se_verdict_can_wait(se_verdict_list_names(answers), word)) {
+        if (se_verdict_can_wait(names, word)) {
             se_verdict_list_set_word(answers, place[i], word);
             continue;
         }
@@ -166,6 +186,17 @@ static PyObject *calls_forget(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* count(): counts the verdict given last, so that the hits of the core are complete */
+static PyObject *calls_count(PyObject *self, PyObject *unused)
+{
+    struct fast_calls *calls = (struct fast_calls *)self;
+
+    (void)unused;
+    if (require_core(calls) || count_late(calls))
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 /* use_names(generation, names): the rule ids of the policy in force; forgets the cached verdicts */
 static PyObject *calls_use_names(PyObject *self, PyObject *args)
 {
@@ -186,6 +217,7 @@ static PyObject *calls_close(PyObject *self, PyObject *unused)
 
     (void)unused;
     calls->core = NULL;
+    calls->late.generation = 0;
     se_verdict_use_names(&calls->maker, 0, NULL);
     Py_RETURN_NONE;
 }
@@ -197,6 +229,7 @@ static int calls_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(calls->invalid);
     Py_VISIT(calls->list_type);
+    Py_VISIT(calls->add_hit);
     return se_verdict_maker_visit(&calls->maker, visit, arg);
 }
 
@@ -206,6 +239,7 @@ static int calls_clear(PyObject *self)
 
     Py_CLEAR(calls->invalid);
     Py_CLEAR(calls->list_type);
+    Py_CLEAR(calls->add_hit);
     se_verdict_maker_clear(&calls->maker);
     return 0;
 }
@@ -221,21 +255,22 @@ static void calls_free(PyObject *self)
     Py_DECREF(type);
 }
 
-/* FastCalls(core, read, invalid, actions, reasons): `core` is the address of a struct se_core that lives until close() */
+/* FastCalls(core, read, invalid, actions, reasons, add_hit): `core` is the address of a struct se_core that lives until close() */
 static PyObject *calls_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     struct fast_calls *calls;
-    PyObject *read, *invalid, *actions, *reasons;
+    PyObject *read, *invalid, *actions, *reasons, *add_hit;
     unsigned long long core;
 
     (void)keywords;
-    if (!PyArg_ParseTuple(args, "KOOO!O!", &core, &read, &invalid, &PyTuple_Type, &actions, &PyTuple_Type, &reasons))
+    if (!PyArg_ParseTuple(args, "KOOO!O!O", &core, &read, &invalid, &PyTuple_Type, &actions, &PyTuple_Type, &reasons, &add_hit))
         return NULL;
     calls = (struct fast_calls *)PyType_GenericAlloc(type, 0);
     if (!calls)
         return NULL;
     calls->core = (struct se_core *)(uintptr_t)core;
     calls->invalid = Py_NewRef(invalid);
+    calls->add_hit = Py_NewRef(add_hit);
     calls->list_type = (PyTypeObject *)Py_NewRef(((struct module_state *)PyType_GetModuleState(type))->verdict_list);
     if (se_verdict_maker_open(&calls->maker, invalid, actions, reasons, read)) {
         Py_DECREF(calls);
@@ -247,6 +282,7 @@ static PyObject *calls_new(PyTypeObject *type, PyObject *args, PyObject *keyword
 static PyMethodDef calls_methods[] = {
     {"answer", (PyCFunction)(void (*)(void))calls_answer, METH_FASTCALL, NULL},
     {"answer_many", (PyCFunction)(void (*)(void))calls_answer_many, METH_FASTCALL, NULL},
+    {"count", calls_count, METH_NOARGS, NULL},
     {"forget", calls_forget, METH_NOARGS, NULL},
     {"use_names", calls_use_names, METH_VARARGS, NULL},
     {"close", calls_close, METH_NOARGS, NULL},

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "binding/verdicts.h"
 
-#include "core_internal.h"
 #include "nanoseconds.h"
 
 #define SETS 1024u /* of the known verdicts, a power of two: 64 KB */
@@ -10,7 +9,7 @@
 
 struct known_verdict {
     uint64_t word;
-    PyObject *verdict; /* owned; NULL: free */
+    PyObject *verdict; /* owned; NULL: free, or the word was seen once */
 };
 
 static const char *const field_names[SE_VERDICT_FIELDS] = {"action", "reason", "retry_after", "rule_id", "_names", "_rule"};
@@ -47,8 +46,10 @@ int se_verdict_maker_open(struct verdict_maker *maker, PyObject *example, PyObje
 
 void se_verdict_forget(struct verdict_maker *maker)
 {
-    for (uint32_t i = 0; maker->known && i < KNOWN; i++)
+    for (uint32_t i = 0; maker->known && i < KNOWN; i++) {
+        maker->known[i].word = 0;
         Py_CLEAR(maker->known[i].verdict);
+    }
 }
 
 void se_verdict_maker_clear(struct verdict_maker *maker)
@@ -95,20 +96,6 @@ int se_verdict_use_names(struct verdict_maker *maker, uint32_t generation, PyObj
     Py_XDECREF(before);
     se_verdict_forget(maker);
     return 0;
-}
-
-static bool has_name(const struct rule_names *names, uint64_t word)
-{
-    uint32_t rule = (uint32_t)(word >> 32);
-
-    if (rule == SE_NO_RULE)
-        return true;
-    return !(rule & (SE_RULE_KEPT | SE_RULE_BLOCK)) && (word >> 16 & 0xffff) == names->generation && (Py_ssize_t)rule < names->count;
-}
-
-bool se_verdict_can_wait(const struct rule_names *names, uint64_t word)
-{
-    return !(word & SE_WORD_HAS_RETRY) && has_name(names, word);
 }
 
 static int set_field(const struct verdict_maker *maker, PyObject *verdict, int field, PyObject *value)
@@ -168,38 +155,45 @@ static struct known_verdict *find_set(const struct verdict_maker *maker, uint64_
     return &maker->known[WAYS * ((word >> 32 ^ word >> 8) % SETS)];
 }
 
-static PyObject *find_known(const struct known_verdict *set, uint64_t word)
+/* Words are not 0: the reason of a rule is not, and the others have no rule. */
+static struct known_verdict *find_known(struct known_verdict *set, uint64_t word)
 {
     for (unsigned way = 0; way < WAYS; way++) {
-        if (set[way].word == word && set[way].verdict)
-            return Py_NewRef(set[way].verdict);
+        if (set[way].word == word)
+            return &set[way];
     }
     return NULL;
 }
 
-/* Replaces the oldest verdict of a set. */
+/* Replaces the oldest word of a set. `verdict` may be NULL. */
 static void keep(struct known_verdict *set, uint64_t word, PyObject *verdict)
 {
     PyObject *oldest = set[WAYS - 1].verdict;
 
     memmove(set + 1, set, (WAYS - 1) * sizeof *set);
-    set[0] = (struct known_verdict){word, Py_NewRef(verdict)};
+    set[0] = (struct known_verdict){word, Py_XNewRef(verdict)};
     Py_XDECREF(oldest);
 }
 
 PyObject *se_verdict_get(struct verdict_maker *maker, uint64_t word, uint64_t retry_after)
 {
-    struct known_verdict *set = find_set(maker, word);
-    PyObject *verdict = find_known(set, word);
+    struct known_verdict *set = find_set(maker, word), *known = find_known(set, word);
+    bool is_made_here = se_verdict_has_name(&maker->names, word);
+    PyObject *verdict;
 
-    if (verdict)
-        return verdict;
-    if (has_name(&maker->names, word))
+    if (known && known->verdict)
+        return Py_NewRef(known->verdict);
+    if (is_made_here)
         verdict = make_verdict(maker, &maker->names, word, retry_after);
     else
         verdict = PyObject_CallFunction(maker->read, "Kd", (unsigned long long)word, se_to_seconds(retry_after));
-    if (verdict && !(word & SE_WORD_HAS_RETRY))
-        keep(set, word, verdict);
+    if (!verdict || word & SE_WORD_HAS_RETRY)
+        return verdict;
+    known = find_known(set, word); /* making it may have run other code */
+    if (!known)
+        keep(set, word, is_made_here && word >> 32 != SE_NO_RULE ? NULL : verdict);
+    else if (!known->verdict)
+        known->verdict = Py_NewRef(verdict);
     return verdict;
 }
 

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core_internal.h"
+
 enum { SE_VERDICT_ACTION, SE_VERDICT_REASON, SE_VERDICT_RETRY_AFTER, SE_VERDICT_RULE_ID, SE_VERDICT_NAMES, SE_VERDICT_RULE, SE_VERDICT_FIELDS };
 
 /* The rule ids of one policy. */
@@ -31,7 +33,7 @@ struct verdict_maker {
     descrsetfunc set[SE_VERDICT_FIELDS];    /* how each is set, past the frozen class's own __setattr__ */
     PyObject *actions, *reasons;            /* tuples, by their codes */
     PyObject *read;                         /* (word, retry_after) -> Verdict, for what the names do not name */
-    struct known_verdict *known;            /* the verdicts given last, by their words */
+    struct known_verdict *known;            /* the verdicts given last, by their words; of a rule from the second time on */
     struct rule_names names;                /* of the policy in force */
 };
 
@@ -45,11 +47,21 @@ int se_verdict_maker_visit(struct verdict_maker *maker, visitproc visit, void *a
 int se_verdict_use_names(struct verdict_maker *maker, uint32_t generation, PyObject *ids);
 void se_verdict_forget(struct verdict_maker *maker);
 
-/*
- * True if a word (se_pack_word) and these names are all that its verdict is made of, so it can be made later. A block, a kept
- * rule, a rule of another policy and a time to wait are not.
- */
-bool se_verdict_can_wait(const struct rule_names *names, uint64_t word);
+/* True if a word (se_pack_word) has no rule, or one of these names: not that of a block, a kept rule or another policy. */
+static inline bool se_verdict_has_name(const struct rule_names *names, uint64_t word)
+{
+    uint32_t rule = (uint32_t)(word >> 32);
+
+    if (rule == SE_NO_RULE)
+        return true;
+    return !(rule & (SE_RULE_KEPT | SE_RULE_BLOCK)) && (word >> 16 & 0xffff) == names->generation && (Py_ssize_t)rule < names->count;
+}
+
+/* True if a word and these names are all that its verdict is made of, so it can be made later. A time to wait is not. */
+static inline bool se_verdict_can_wait(const struct rule_names *names, uint64_t word)
+{
+    return !(word & SE_WORD_HAS_RETRY) && se_verdict_has_name(names, word);
+}
 
 /* A new reference to the Verdict of a word, or NULL with an exception. May call `read`. */
 PyObject *se_verdict_get(struct verdict_maker *maker, uint64_t word, uint64_t retry_after);

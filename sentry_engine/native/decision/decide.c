@@ -7,7 +7,7 @@
 #include "table/lookup.h"
 
 /* sentry_engine.cores.plan.Tier */
-enum { NEVER_BLOCK, RULES, FEEDS, COUNTRY, ASN, ANONYMIZER, LIMITS };
+enum { NEVER_BLOCK = SE_NEVER_BLOCK_TIER, RULES = SE_RULES_TIER, FEEDS, COUNTRY, ASN, ANONYMIZER };
 
 struct walk {
     const struct se_policy *policy;
@@ -16,7 +16,8 @@ struct walk {
     struct se_verdict *verdict;
     struct se_step *step;        /* the next one to fill; NULL: count, and explain nothing */
     struct se_address address;
-    const uint32_t *cell;
+    uint32_t found;              /* the number of the cell, or the rule that decides */
+    const uint32_t *cell;        /* of all tiers, or of those beside the rule */
     uint32_t limit;              /* index of the limit that applies, or SE_NO_LIMIT */
     bool decided;
 };
@@ -72,12 +73,21 @@ static struct match match_cell(const struct se_policy *policy, const uint32_t *c
     return (struct match){entry, entry->rule, length, value >> SE_VALUE_ACTION_SHIFT & SE_VALUE_ACTION_MASK};
 }
 
-static const struct se_entry BLOCKED = {.rule = SE_NO_RULE, .reason = SE_REASON_RULE};
+static const struct se_entry BY_RULE = {.rule = SE_NO_RULE, .reason = SE_REASON_RULE};
+
+static struct match match_found(const struct walk *walk)
+{
+    uint32_t rule = walk->found & SE_CELL_RULE_MASK;
+
+    if (!(walk->found & SE_CELL_RULE))
+        return match_cell(walk->policy, walk->cell, RULES, walk->request->now);
+    return (struct match){&BY_RULE, rule, walk->policy->beneath[rule] & 0xff, walk->found & SE_CELL_REJECTS ? SE_REJECT : SE_ACCEPT};
+}
 
 /* The most specific match of the tier RULES: a block, or the policy's own. */
 static struct match match_rules(const struct walk *walk)
 {
-    struct match match = match_cell(walk->policy, walk->cell, RULES, walk->request->now);
+    struct match match = match_found(walk);
     int offset = se_is_ipv4(walk->address) ? (int)SE_V4_OFFSET : 0, longer_than = match.entry ? (int)match.length + offset : -1;
     struct se_block_match block;
 
@@ -86,7 +96,7 @@ static struct match match_rules(const struct walk *walk)
     block = se_blocklist_find(walk->state->blocklist, walk->address, longer_than, walk->request->now);
     if (block.number == SE_NO_BLOCK)
         return match;
-    return (struct match){&BLOCKED, SE_RULE_BLOCK | block.number, (uint32_t)(block.length - offset), SE_REJECT};
+    return (struct match){&BY_RULE, SE_RULE_BLOCK | block.number, (uint32_t)(block.length - offset), SE_REJECT};
 }
 
 static struct match match_tier(const struct walk *walk, unsigned tier)
@@ -306,9 +316,16 @@ static bool is_known(const struct se_policy *policy, uint32_t event)
     return event <= SE_EVENT_DISCONNECT || (event >= SE_EVENT_CUSTOM && event < policy->snapshot->event_count);
 }
 
-/* Requires that the cell of the address has been looked up. */
+/* The verdict of a rule that decides (SE_CELL_RULE). */
+static inline struct se_verdict rule_verdict(uint32_t found)
+{
+    return make_verdict(found & SE_CELL_REJECTS ? SE_REJECT : SE_ACCEPT, SE_REASON_RULE, found & SE_CELL_RULE_MASK, 0);
+}
+
+/* Requires that the address has been looked up. */
 static void walk_tiers(struct walk *walk)
 {
+    walk->cell = se_cell_of(walk->policy, walk->found);
     walk->limit = SE_NO_LIMIT;
     if (walk->request->verified != SE_SOURCE_NAMED)
         walk->limit = se_limit_in(walk->policy, walk->cell, walk->request->event);
@@ -336,7 +353,7 @@ void se_walk(const struct se_in_force *in_force, struct se_state_tables *state, 
         *verdict = make_verdict(SE_REJECT, SE_REASON_INVALID_REQUEST, SE_NO_RULE, 0);
         return;
     }
-    walk.cell = se_lookup(walk.policy, walk.address);
+    walk.found = se_lookup(walk.policy, walk.address);
     walk_tiers(&walk);
 }
 
@@ -348,48 +365,71 @@ static void fetch_entry(const struct se_policy *policy, uint32_t entry)
         __builtin_prefetch((const void *)&policy->hits[entry], 1);
 }
 
-/* Looks up all addresses, each step for all of them before the next step, so that their cache misses overlap. */
-static void look_up(const struct se_policy *policy, const struct se_address *addresses, const uint32_t **cells, uint32_t count)
+static void fetch_found(const struct se_policy *policy, uint32_t found)
 {
+    if (found & SE_CELL_RULE)
+        __builtin_prefetch((const void *)&policy->hits[found & SE_CELL_RULE_MASK], 1);
+    else
+        __builtin_prefetch(&policy->cells[found]);
+}
+
+/* Looks up all addresses, each step for all of them before the next step, so that their cache misses overlap. */
+static void look_up(const struct se_policy *policy, const struct se_address *addresses, uint32_t *found, uint32_t count)
+{
+    const void *slots[SE_LOOKAHEAD];
+
     for (uint32_t i = 0; i < count; i++) {
-        cells[i] = se_find_slot(policy, addresses[i]);
-        __builtin_prefetch(cells[i]);
+        slots[i] = se_find_slot(policy, addresses[i]); /* fetched by se_walk_ahead */
+        se_prefetch_ranges(policy, addresses[i], slots[i]);
     }
-    for (uint32_t i = 0; i < count; i++)
-        se_prefetch_ranges(policy, addresses[i], cells[i]);
     for (uint32_t i = 0; i < count; i++) {
-        cells[i] = se_find_cell(policy, addresses[i], cells[i]);
-        __builtin_prefetch(cells[i]);
+        found[i] = se_find_cell(policy, addresses[i], slots[i]);
+        fetch_found(policy, found[i]);
     }
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t value = se_cell_value(cells[i], RULES);
+        uint32_t value = found[i] & SE_CELL_RULE ? SE_NO_VALUE : se_cell_value(policy->cells + found[i], RULES);
         if (value == SE_NO_VALUE || value & SE_VALUE_TIMED)
             continue;
         fetch_entry(policy, value & SE_VALUE_INDEX_MASK);
     }
 }
 
+void se_walk_ahead(const struct se_in_force *in_force, const struct se_request *requests, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        __builtin_prefetch(se_find_slot(in_force->policy, se_address_load(requests[i].address)));
+}
+
+static void walk_one(const struct se_in_force *in_force, struct se_state_tables *state, const struct se_request *request,
+                     struct se_verdict *verdict, struct se_address address, uint32_t found)
+{
+    struct walk walk = {
+        .policy = in_force->policy,
+        .state = state,
+        .request = request,
+        .verdict = verdict,
+        .address = address,
+        .found = found,
+    };
+    walk_tiers(&walk);
+}
+
 void se_walk_many(const struct se_in_force *in_force, struct se_state_tables *state, const struct se_request *requests,
                   struct se_verdict *verdicts, uint32_t count)
 {
     struct se_address addresses[SE_LOOKAHEAD];
-    const uint32_t *cells[SE_LOOKAHEAD];
+    uint32_t found[SE_LOOKAHEAD];
+    bool has_blocks = !se_blocklist_is_empty(state->blocklist);
 
     for (uint32_t i = 0; i < count; i++)
         addresses[i] = se_address_load(requests[i].address);
-    look_up(in_force->policy, addresses, cells, count);
+    look_up(in_force->policy, addresses, found, count);
     for (uint32_t i = 0; i < count; i++) {
-        struct walk walk = {
-            .policy = in_force->policy,
-            .state = state,
-            .request = &requests[i],
-            .verdict = &verdicts[i],
-            .address = addresses[i],
-            .cell = cells[i],
-        };
-        if (is_known(walk.policy, requests[i].event))
-            walk_tiers(&walk);
-        else
+        if (!is_known(in_force->policy, requests[i].event))
             verdicts[i] = make_verdict(SE_REJECT, SE_REASON_INVALID_REQUEST, SE_NO_RULE, 0);
+        else if (found[i] & SE_CELL_RULE && !has_blocks)
+            verdicts[i] = rule_verdict(found[i]);
+        else
+            walk_one(in_force, state, &requests[i], &verdicts[i], addresses[i], found[i]);
     }
 }

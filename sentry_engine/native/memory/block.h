@@ -10,7 +10,7 @@
 /* Returns NULL when there is no memory. */
 void *se_block_map(size_t size);
 
-/* `size` is that of the mapping. */
+/* `size` is the one that was asked for. */
 void se_block_unmap(const void *block, size_t size);
 
 #endif

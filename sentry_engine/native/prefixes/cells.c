@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "prefixes/cells.h"
 
+#include "gate.h"
 #include "mix.h"
 
 #include <errno.h>
@@ -89,7 +90,7 @@ static int append(struct se_cells *cells, const uint32_t *words, unsigned size)
     return 0;
 }
 
-int se_cells_intern(struct se_cells *cells, const struct se_cell_content *content, uint32_t *number)
+static int intern_cell(struct se_cells *cells, const struct se_cell_content *content, uint32_t *number)
 {
     uint32_t words[SE_CELL_WORDS];
     unsigned size = pack_content(content, words);
@@ -113,21 +114,56 @@ int se_cells_intern(struct se_cells *cells, const struct se_cell_content *conten
     return 0;
 }
 
-int se_cells_open(struct se_cells *cells, size_t expected)
+/* True if the entry of the tier RULES decides whatever else the content says: it has no end, and no tier precedes it. */
+static bool decides(const struct se_cells *cells, const struct se_cell_content *content)
+{
+    const struct se_entry_columns *entries = cells->entries;
+    uint32_t value = content->value[SE_RULES_TIER], entry = value & SE_VALUE_INDEX_MASK;
+
+    if (value == SE_NO_VALUE || value & SE_VALUE_TIMED || content->value[SE_NEVER_BLOCK_TIER] != SE_NO_VALUE)
+        return false;
+    return entries->actions[entry] <= SE_REJECT && entries->reasons[entry] == SE_REASON_RULE && entries->rules[entry] <= SE_CELL_RULE_MASK;
+}
+
+int se_cells_intern(struct se_cells *cells, const struct se_cell_content *content, uint32_t *number)
+{
+    struct se_cell_content rest = *content;
+    uint32_t entry = content->value[SE_RULES_TIER] & SE_VALUE_INDEX_MASK, rule, beneath;
+    int rc;
+
+    if (!decides(cells, content))
+        return intern_cell(cells, content, number);
+    rest.value[SE_RULES_TIER] = SE_NO_VALUE;
+    rc = intern_cell(cells, &rest, &beneath);
+    if (rc || beneath > UINT32_MAX >> SE_BENEATH_SHIFT)
+        return rc ? rc : intern_cell(cells, content, number);
+    rule = cells->entries->rules[entry];
+    beneath = beneath << SE_BENEATH_SHIFT | content->length[SE_RULES_TIER];
+    if (cells->beneath[rule] == SE_NOT_BENEATH)
+        cells->beneath[rule] = beneath;
+    if (cells->beneath[rule] != beneath) /* a rule of several prefixes, in another place before */
+        return intern_cell(cells, content, number);
+    *number = SE_CELL_RULE | (cells->entries->actions[entry] == SE_REJECT ? SE_CELL_REJECTS : 0) | rule;
+    return 0;
+}
+
+int se_cells_open(struct se_cells *cells, const struct se_entry_columns *entries, uint32_t rule_count)
 {
     struct se_cell_content empty = {{0}, {0}};
     uint32_t number;
 
     memset(empty.value, 0xff, sizeof empty.value);
-    *cells = (struct se_cells){.room = FIRST_ROOM, .slots = FIRST_SLOTS};
-    while (cells->slots < 2 * expected && cells->slots < MOST_SLOTS)
+    *cells = (struct se_cells){.room = FIRST_ROOM, .slots = FIRST_SLOTS, .entries = entries};
+    while (cells->slots < 2 * entries->count && cells->slots < MOST_SLOTS)
         cells->slots *= 2;
     cells->word = malloc(cells->room * sizeof *cells->word);
     cells->slot = calloc(cells->slots, sizeof *cells->slot);
-    if (!cells->word || !cells->slot || se_cells_intern(cells, &empty, &number)) {
+    cells->beneath = malloc((rule_count + 1u) * sizeof *cells->beneath);
+    if (!cells->word || !cells->slot || !cells->beneath || intern_cell(cells, &empty, &number)) {
         se_cells_free(cells);
         return -ENOMEM;
     }
+    memset(cells->beneath, 0xff, (rule_count + 1u) * sizeof *cells->beneath);
     return 0;
 }
 
@@ -135,5 +171,6 @@ void se_cells_free(struct se_cells *cells)
 {
     free(cells->word);
     free(cells->slot);
+    free(cells->beneath);
     *cells = (struct se_cells){0};
 }

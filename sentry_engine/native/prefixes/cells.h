@@ -7,6 +7,8 @@
  *     word 1...   their values, in the order of the tiers
  *     one more    if more than three tiers have a value: the prefix lengths of the fourth and later ones, a byte each
  *
+ * Where a rule of the policy decides in any case, no cell is stored: its range names the rule (SE_CELL_RULE).
+ *
  * A value of LIMITS is the number of a set of limits. A value of another tier is an entry with its action. With
  * SE_VALUE_TIMED set it is the number of a timed entry, which names the value that holds once it has expired.
  */
@@ -14,6 +16,7 @@
 #define SENTRY_ENGINE_CELLS_H
 
 #include "plan.h"
+#include "snapshot_layout.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,7 +29,7 @@
 #define SE_MAX_VALUES SE_VALUE_INDEX_MASK /* entries of a policy, and timed entries */
 
 #define SE_CELL_WORDS (2u + SE_TIERS) /* of the largest cell */
-#define SE_MAX_CELL_WORDS (1u << 31)  /* cell numbers leave the top bit free */
+#define SE_MAX_CELL_WORDS (1u << 30)  /* cell numbers leave the bits of SE_CELL_DEEP and SE_CELL_RULE free */
 
 /* A cell before it is packed. */
 struct se_cell_content {
@@ -39,13 +42,17 @@ struct se_cells {
     size_t count, room;
     uint32_t *slot; /* open-addressed index of the cells by content, number + 1; 0: free */
     size_t slots, used;
+    const struct se_entry_columns *entries; /* the caller's */
+    uint32_t *beneath;                      /* owned; by rule, SE_NOT_BENEATH: no range names it */
 };
 
-/* Cell 0 is the empty one. `expected` is a hint for the number of others. Returns 0 or -ENOMEM. */
-int se_cells_open(struct se_cells *cells, size_t expected);
+/*
+ * Cell 0 is the empty one. The rules of `entries`, which outlives the cells, are below `rule_count`. Returns 0 or -ENOMEM.
+ */
+int se_cells_open(struct se_cells *cells, const struct se_entry_columns *entries, uint32_t rule_count);
 void se_cells_free(struct se_cells *cells);
 
-/* Finds a cell, or stores it. Returns 0, -ENOMEM or -E2BIG. */
+/* Finds a cell, or stores it: its number, or the rule that decides in its place. Returns 0, -ENOMEM or -E2BIG. */
 int se_cells_intern(struct se_cells *cells, const struct se_cell_content *content, uint32_t *number);
 
 /* The number of bits set in a mask of tiers. */

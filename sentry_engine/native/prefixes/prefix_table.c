@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "prefixes/prefix_table.h"
 
+#include "prefixes/lines.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 #define MIN_SLOTS (1u << 8)
+#define MIN_LINES 8u
 #define MAX_SLOTS (1u << 20) /* 4 MB of index: about one range a slot at a million prefixes */
+#define RANGES_A_LINE 8u     /* at most, on average */
 #define TAIL_SHARE 1024u     /* at most a thousandth of the ranges at either end lies outside of the indexed span */
 
-static uint32_t choose_slots(size_t ranges)
+/* A power of two, at least one for each of `parts`, as far as MAX_SLOTS allows. */
+static uint32_t choose_slots(size_t parts, uint32_t least)
 {
-    uint32_t slots = MIN_SLOTS;
+    uint32_t slots = least;
 
-    while (slots < ranges && slots < MAX_SLOTS)
+    while (slots < parts && slots < MAX_SLOTS)
         slots *= 2;
     return slots;
 }
@@ -21,9 +26,9 @@ static uint32_t choose_slots(size_t ranges)
  * Spreads the slots over the span in which the ranges lie. Global unicast IPv6 is an eighth of the space, and registries
  * fill it from few /12s, so a fixed choice of bits would leave most slots empty. Outliers share the first and last slot.
  */
-static struct se_index fit_index(const uint64_t *starts, size_t count)
+static struct se_index fit_index(const uint64_t *starts, size_t count, uint32_t slots)
 {
-    struct se_index index = {.slots = choose_slots(count)};
+    struct se_index index = {.slots = slots};
     size_t tail = count / TAIL_SHARE;
     uint64_t first = starts[count > 1 ? 1 + tail : 0], last = starts[count - 1 - tail];
 
@@ -54,24 +59,45 @@ static uint32_t *fill_slots(const struct se_index *index, const uint64_t *starts
     return slots;
 }
 
+static int build_lines(struct se_draft *draft, const uint64_t *starts, const struct se_ranges *ranges)
+{
+    uint32_t *slots;
+    int rc;
+
+    draft->index4 = fit_index(starts, ranges->count, choose_slots(ranges->count / RANGES_A_LINE, MIN_LINES));
+    slots = fill_slots(&draft->index4, starts, ranges->count);
+    if (!slots)
+        return -ENOMEM;
+    rc = se_lines_build(&draft->index4, slots, ranges, &draft->lines4, &draft->ranges4, &draft->count4);
+    free(slots);
+    return rc;
+}
+
+static int build_ranges4(struct se_draft *draft, const uint64_t *starts, const struct se_ranges *ranges)
+{
+    draft->count4 = ranges->count;
+    draft->ranges4 = malloc(ranges->count * sizeof *draft->ranges4);
+    for (size_t i = 0; draft->ranges4 && i < ranges->count; i++)
+        draft->ranges4[i] = (struct se_range4){(uint32_t)starts[i], ranges->at[i].cell};
+    draft->index4 = fit_index(starts, ranges->count, choose_slots(ranges->count, MIN_SLOTS));
+    draft->slots4 = fill_slots(&draft->index4, starts, ranges->count);
+    return draft->ranges4 && draft->slots4 ? 0 : -ENOMEM;
+}
+
 static int build4(struct se_draft *draft, const struct se_ranges *ranges)
 {
     uint64_t *starts = malloc(ranges->count * sizeof *starts);
+    int rc;
 
-    draft->count4 = ranges->count;
-    draft->ranges4 = malloc(ranges->count * sizeof *draft->ranges4);
-    if (!starts || !draft->ranges4) {
-        free(starts);
+    if (!starts)
         return -ENOMEM;
-    }
-    for (size_t i = 0; i < ranges->count; i++) {
+    for (size_t i = 0; i < ranges->count; i++)
         starts[i] = ranges->at[i].start.hi >> 32;
-        draft->ranges4[i] = (struct se_range4){(uint32_t)starts[i], ranges->at[i].cell};
-    }
-    draft->index4 = fit_index(starts, ranges->count);
-    draft->slots4 = fill_slots(&draft->index4, starts, ranges->count);
+    rc = build_lines(draft, starts, ranges);
+    if (!rc && !draft->lines4)
+        rc = build_ranges4(draft, starts, ranges);
     free(starts);
-    return draft->slots4 ? 0 : -ENOMEM;
+    return rc;
 }
 
 static void add_range6(struct se_draft *draft, uint64_t start, uint32_t cell)
@@ -134,7 +160,7 @@ static int build6(struct se_draft *draft, const struct se_ranges *ranges)
     if (!draft->starts6 || !draft->cells6 || !draft->groups || !draft->deep_starts || !draft->deep_cells)
         return -ENOMEM;
     split_ranges6(draft, ranges);
-    draft->index6 = fit_index(draft->starts6, draft->count6);
+    draft->index6 = fit_index(draft->starts6, draft->count6, choose_slots(draft->count6, MIN_SLOTS));
     draft->slots6 = fill_slots(&draft->index6, draft->starts6, draft->count6);
     return draft->slots6 ? 0 : -ENOMEM;
 }
@@ -156,6 +182,7 @@ int se_draft_build(struct se_draft *draft, const struct se_ranges *ranges4, cons
 
 void se_draft_free(struct se_draft *draft)
 {
+    free(draft->lines4);
     free(draft->slots4);
     free(draft->slots6);
     free(draft->ranges4);

@@ -2,6 +2,8 @@
  *
  * Builds a prefix table: sorted disjoint ranges under a direct index (after DXR: Zec, Rizzo, Mikuc 2012). lookup.h reads it.
  *
+ * A large IPv4 table has its ranges inside the index (lines.h), so that a lookup is one access to memory.
+ *
  * IPv6 is indexed by its high 64 bits. A /64 that holds longer prefixes has ranges of its own over the low 64.
  */
 #ifndef SENTRY_ENGINE_PREFIX_TABLE_H
@@ -13,6 +15,7 @@
 /* A prefix table before it is copied into a snapshot. Arrays are owned; se_draft_free. */
 struct se_draft {
     struct se_index index4, index6;
+    struct se_line4 *lines4; /* NULL: slots4 */
     uint32_t *slots4, *slots6;
     struct se_range4 *ranges4;
     size_t count4;
@@ -29,13 +32,5 @@ struct se_draft {
 /* Returns 0, or -ENOMEM or -E2BIG with nothing left to free. */
 int se_draft_build(struct se_draft *draft, const struct se_ranges *ranges4, const struct se_ranges *ranges6);
 void se_draft_free(struct se_draft *draft);
-
-/* The first key of a slot. Keys below that of slot 0 belong to slot 0 too. */
-static inline uint64_t se_slot_start(const struct se_index *index, uint32_t slot)
-{
-    uint64_t offset = (uint64_t)slot << index->shift;
-
-    return offset >> index->shift != slot || offset > UINT64_MAX - index->base ? UINT64_MAX : index->base + offset;
-}
 
 #endif

@@ -29,6 +29,7 @@ struct se_policy *se_policy_open(const struct se_snapshot *snapshot, size_t mapp
     *policy = (struct se_policy){
         .snapshot = snapshot,
         .mapped = mapped,
+        .lines4 = snapshot->lines4.count ? (const struct se_line4 *)(base + snapshot->lines4.offset) : NULL,
         .slots4 = (const uint32_t *)(base + snapshot->slots4.offset),
         .ranges4 = (const struct se_range4 *)(base + snapshot->ranges4.offset),
         .slots6 = (const uint32_t *)(base + snapshot->slots6.offset),
@@ -38,6 +39,7 @@ struct se_policy *se_policy_open(const struct se_snapshot *snapshot, size_t mapp
         .deep_starts = (const uint64_t *)(base + snapshot->deep_starts.offset),
         .deep_cells = (const uint32_t *)(base + snapshot->deep_cells.offset),
         .cells = (const uint32_t *)(base + snapshot->cells.offset),
+        .beneath = (const uint32_t *)(base + snapshot->beneath.offset),
         .timed = (const struct se_timed *)(base + snapshot->timed.offset),
         .entries = (const struct se_entry *)(base + snapshot->entries.offset),
         .limits = (const struct se_limit *)(base + snapshot->limits.offset),

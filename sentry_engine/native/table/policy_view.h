@@ -14,6 +14,7 @@
 struct se_policy {
     const struct se_snapshot *snapshot; /* owned, of `mapped` bytes; se_policy_free */
     size_t mapped;
+    const struct se_line4 *lines4;      /* NULL: slots4 */
     const uint32_t *slots4;
     const struct se_range4 *ranges4;
     const uint32_t *slots6;
@@ -22,7 +23,7 @@ struct se_policy {
     const struct se_deep_group *groups;
     const uint64_t *deep_starts;
     const uint32_t *deep_cells;
-    const uint32_t *cells;
+    const uint32_t *cells, *beneath;
     const struct se_timed *timed;
     const struct se_entry *entries;
     const struct se_limit *limits;

@@ -78,7 +78,8 @@ static struct se_snapshot make_header(const struct se_plan_columns *plan, const 
         .escalate_after = plan->escalate_after,
         .index4 = draft->index4,
         .index6 = draft->index6,
-        .slots4.count = draft->index4.slots + 1u,
+        .lines4.count = draft->lines4 ? draft->index4.slots : 0,
+        .slots4.count = draft->lines4 ? 0 : draft->index4.slots + 1u,
         .ranges4.count = draft->count4,
         .slots6.count = draft->index6.slots + 1u,
         .starts6.count = draft->count6,
@@ -86,6 +87,7 @@ static struct se_snapshot make_header(const struct se_plan_columns *plan, const 
         .groups.count = draft->group_count,
         .deep_starts.count = draft->deep_count,
         .deep_cells.count = draft->deep_count,
+        .beneath.count = plan->rule_count,
         .entries.count = plan->entries.count,
         .limits.count = plan->limit_count,
         .sets.count = (uint64_t)plan->set_count * plan->event_count,
@@ -150,7 +152,7 @@ static int make_parts(const struct se_plan_columns *plan, struct parts *parts, s
     values_below[SE_LIMITS_TIER] = plan->set_count;
     rc = se_prefix_rows_load(plan->tables, values_below, &parts->rows4, &parts->rows6, fault);
     if (!rc)
-        rc = se_cells_open(&parts->cells, plan->entries.count);
+        rc = se_cells_open(&parts->cells, &plan->entries, plan->rule_count);
     if (!rc)
         rc = se_flatten(&parts->rows4, &plan->entries, &parts->cells, &parts->timed, &parts->ranges4);
     if (!rc)
@@ -169,6 +171,7 @@ static int join_parts(const struct se_plan_columns *plan, const struct parts *pa
     const struct se_draft *draft = &parts->draft;
     struct se_snapshot header = make_header(plan, draft);
     const struct piece pieces[] = {
+        {&header.lines4, draft->lines4, sizeof *draft->lines4},
         {&header.slots4, draft->slots4, sizeof *draft->slots4},
         {&header.ranges4, draft->ranges4, sizeof *draft->ranges4},
         {&header.slots6, draft->slots6, sizeof *draft->slots6},
@@ -178,6 +181,7 @@ static int join_parts(const struct se_plan_columns *plan, const struct parts *pa
         {&header.deep_starts, draft->deep_starts, sizeof *draft->deep_starts},
         {&header.deep_cells, draft->deep_cells, sizeof *draft->deep_cells},
         {&header.cells, parts->cells.word, sizeof *parts->cells.word},
+        {&header.beneath, parts->cells.beneath, sizeof *parts->cells.beneath},
         {&header.timed, parts->timed.node, sizeof *parts->timed.node},
         {&header.entries, parts->entries, sizeof *parts->entries},
         {&header.limits, parts->limits, sizeof *parts->limits},

@@ -9,6 +9,7 @@
 #include "prefixes/cells.h"
 #include "prefixes/prefix_table.h"
 #include "table/limit_units.h"
+#include "table/lookup.h"
 #include "table/plan_check.h"
 
 #include <errno.h>
@@ -43,6 +44,7 @@ static int check_sections(struct check *check)
         const struct se_section *section;
         size_t item;
     } sections[] = {
+        {&s->lines4, sizeof(struct se_line4)}, {&s->beneath, sizeof(uint32_t)},
         {&s->slots4, sizeof(uint32_t)},      {&s->ranges4, sizeof(struct se_range4)},
         {&s->slots6, sizeof(uint32_t)},      {&s->starts6, sizeof(uint64_t)},
         {&s->cells6, sizeof(uint32_t)},      {&s->groups, sizeof(struct se_deep_group)},
@@ -56,7 +58,8 @@ static int check_sections(struct check *check)
             return -EINVAL;
     }
     if (s->ranges4.count < 1 || s->starts6.count < 1 || s->starts6.count != s->cells6.count ||
-        s->deep_starts.count != s->deep_cells.count || s->slots4.count != s->index4.slots + UINT64_C(1) ||
+        s->deep_starts.count != s->deep_cells.count || s->slots4.count != (s->lines4.count ? 0 : s->index4.slots + UINT64_C(1)) ||
+        (s->lines4.count && s->lines4.count != s->index4.slots) || s->beneath.count != s->rule_count ||
         s->slots6.count != s->index6.slots + UINT64_C(1) || s->ranges4.count > UINT32_MAX || s->starts6.count > UINT32_MAX)
         return refuse(check, "sections whose sizes do not fit together", 0);
     return 0;
@@ -158,6 +161,33 @@ static bool is_cell(const struct check *check, uint32_t cell)
     return cell < check->snapshot->cells.count && check->starts[cell / 64] >> cell % 64 & 1;
 }
 
+static const uint32_t *beneath_of(const struct check *check)
+{
+    return (const uint32_t *)(check->base + check->snapshot->beneath.offset);
+}
+
+static int check_beneath(struct check *check)
+{
+    const uint32_t *beneath = beneath_of(check);
+
+    for (uint64_t i = 0; i < check->snapshot->beneath.count; i++) {
+        if (beneath[i] != SE_NOT_BENEATH && (!is_cell(check, beneath[i] >> SE_BENEATH_SHIFT) || (beneath[i] & 0xff) > 128))
+            return refuse(check, "a rule without a cell", i);
+    }
+    return 0;
+}
+
+/* True for what a range may have: a cell, or a rule. */
+static bool is_found(const struct check *check, uint32_t number)
+{
+    uint32_t rule = number & SE_CELL_RULE_MASK;
+
+    if (!(number & SE_CELL_RULE))
+        return is_cell(check, number);
+    return !(number & ~(SE_CELL_RULE | SE_CELL_REJECTS | SE_CELL_RULE_MASK)) && rule < check->snapshot->beneath.count &&
+           beneath_of(check)[rule] != SE_NOT_BENEATH;
+}
+
 /* The starts of ranges, in either of the two layouts. */
 struct starts {
     const uint8_t *first;
@@ -201,6 +231,58 @@ static int check_index(struct check *check, const struct se_index *index, const 
     return 0;
 }
 
+static bool is_spilled(const struct se_line4 *line)
+{
+    return (se_line_codes(line) & SE_LINE_SPILLED) != 0;
+}
+
+/* The ranges of a spilled slot. They follow those of the slot spilled before it. */
+static int check_spilled(struct check *check, const struct se_line4 *line, uint64_t slot, uint64_t *next)
+{
+    const struct se_range4 *ranges = (const struct se_range4 *)(check->base + check->snapshot->ranges4.offset);
+    uint64_t count = line->cells[1];
+
+    if (line->cells[0] != *next || count < 1 || count > check->snapshot->ranges4.count - *next)
+        return refuse(check, "a line whose ranges do not exist", slot);
+    for (uint64_t i = *next + 1; i < *next + count; i++) {
+        if (ranges[i].start <= ranges[i - 1].start)
+            return refuse(check, "ranges that do not rise", i);
+    }
+    *next += count;
+    return 0;
+}
+
+static int check_line(struct check *check, const struct se_line4 *line, uint64_t slot)
+{
+    uint64_t codes = se_line_codes(line);
+
+    for (unsigned i = 0; i <= SE_LINE_STARTS; i++) {
+        if (!is_found(check, line->cells[codes >> 3 * i & 7]))
+            return refuse(check, "a range without a cell", slot);
+    }
+    for (unsigned i = 1; i < SE_LINE_STARTS; i++) {
+        if (line->starts[i] < line->starts[i - 1])
+            return refuse(check, "ranges that do not rise", slot);
+    }
+    return 0;
+}
+
+/* Keys outside of the span make offsets that mean nothing in the first and the last line, so those have to be spilled. */
+static int check_lines(struct check *check)
+{
+    const struct se_snapshot *s = check->snapshot;
+    const struct se_line4 *lines = (const struct se_line4 *)(check->base + s->lines4.offset);
+    uint64_t next = 0;
+
+    if (s->index4.shift > SE_LINE_SHIFT || !is_spilled(&lines[0]) || !is_spilled(&lines[s->lines4.count - 1]))
+        return refuse(check, "an index that does not fit its ranges", 0);
+    for (uint64_t i = 0; i < s->lines4.count; i++) {
+        if (is_spilled(&lines[i]) ? check_spilled(check, &lines[i], i, &next) : check_line(check, &lines[i], i))
+            return -EINVAL;
+    }
+    return next == s->ranges4.count ? 0 : refuse(check, "a line whose ranges do not exist", next);
+}
+
 static int check_ranges4(struct check *check)
 {
     const struct se_snapshot *s = check->snapshot;
@@ -208,9 +290,11 @@ static int check_ranges4(struct check *check)
     const struct starts starts = {(const uint8_t *)&ranges->start, sizeof *ranges, false, s->ranges4.count};
 
     for (uint64_t i = 0; i < s->ranges4.count; i++) {
-        if (!is_cell(check, ranges[i].cell))
+        if (!is_found(check, ranges[i].cell))
             return refuse(check, "a range without a cell", i);
     }
+    if (s->lines4.count)
+        return check_lines(check);
     if (check_starts(check, &starts))
         return -EINVAL;
     return check_index(check, &s->index4, (const uint32_t *)(check->base + s->slots4.offset), &starts);
@@ -226,7 +310,7 @@ static int check_group(struct check *check, const struct se_deep_group *group, u
     if (group->count < 1 || group->first > s->deep_starts.count || group->count > s->deep_starts.count - group->first)
         return refuse(check, "a /64 whose ranges do not exist", number);
     for (uint64_t i = group->first; i < (uint64_t)group->first + group->count; i++) {
-        if (!is_cell(check, cells[i]))
+        if (!is_found(check, cells[i]))
             return refuse(check, "a range without a cell", i);
     }
     return check_starts(check, &starts);
@@ -243,7 +327,7 @@ static int check_ranges6(struct check *check)
 
     for (uint64_t i = 0; i < s->cells6.count; i++) {
         if (!(cells[i] & SE_CELL_DEEP)) {
-            if (!is_cell(check, cells[i]))
+            if (!is_found(check, cells[i]))
                 return refuse(check, "a range without a cell", i);
             continue;
         }
@@ -277,6 +361,8 @@ int se_snapshot_check(const struct se_snapshot *snapshot, uint64_t size, struct 
         rc = check_entries(&check);
     if (!rc)
         rc = check_cells(&check);
+    if (!rc)
+        rc = check_beneath(&check);
     if (!rc)
         rc = check_ranges4(&check);
     if (!rc)

@@ -24,7 +24,7 @@ static struct se_limit limits[LIMITS];
 static uint32_t sets[2 * SE_EVENT_CUSTOM];
 static struct se_payback paybacks[1];
 static struct se_plan_columns plan;
-static unsigned plans;
+static unsigned plans, changed, refused;
 
 static void fail(const char *what)
 {
@@ -62,6 +62,23 @@ static void set_right(void)
         .limits = limits, .limit_count = LIMITS, .sets = sets, .set_count = 2, .event_count = SE_EVENT_CUSTOM,
         .paybacks = paybacks, .payback_count = 1, .rule_count = 2, .on_missing = SE_NO_ACTION, .ipv4_prefix = 32, .ipv6_prefix = 64,
     };
+}
+
+#define DENSE 24u
+
+/* Rules that lie so close together that their ranges are in lines. One in three has an end. */
+static void set_dense(void)
+{
+    static uint8_t networks[16 * DENSE], lengths[DENSE];
+    static uint32_t values[DENSE];
+
+    set_right();
+    for (unsigned i = 0; i < DENSE; i++) {
+        memcpy(networks + 16 * i, (uint8_t[16]){[10] = 0xff, 0xff, 10, 0, 2, (uint8_t)(8 * i)}, 16);
+        lengths[i] = (uint8_t)(i % 4 ? 126 : 127);
+        values[i] = i % 3 == 2;
+    }
+    plan.tables[1] = (struct se_table_columns){networks, lengths, values, DENSE};
 }
 
 static void expect_refusal(const char *what)
@@ -154,10 +171,9 @@ static int is_refused(size_t at, uint32_t value, struct se_state_tables *state)
 
 static void test_changed_policies(void)
 {
-    static struct se_state_tables state;
+    struct se_state_tables state = {0};
     struct se_snapshot *right = NULL;
     struct se_fault fault;
-    unsigned changed = 0, refused = 0;
     size_t size;
 
     if (se_blocklist_open(&state.blocklist, &state.secret) || se_windows_open(&state.windows) ||
@@ -179,7 +195,10 @@ static void test_changed_policies(void)
         }
     }
     se_block_unmap(right, size);
-    printf("%u plans refused; of %u changed policies %u refused\n", plans, changed, refused);
+    se_blocklist_close(state.blocklist);
+    se_windows_close(state.windows);
+    se_penalties_close(state.penalties);
+    se_sketch_close(state.sketch);
 }
 
 int main(void)
@@ -187,5 +206,8 @@ int main(void)
     set_right();
     test_plans();
     test_changed_policies();
+    set_dense();
+    test_changed_policies();
+    printf("%u plans refused; of %u changed policies %u refused\n", plans, changed, refused);
     return 0;
 }

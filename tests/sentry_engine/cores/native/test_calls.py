@@ -7,8 +7,10 @@ import copy
 import gc
 import ipaddress
 import pickle
+import threading
 import weakref
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import FrozenInstanceError, replace
 
@@ -73,6 +75,57 @@ class TestQuestions:
         one, two, three = core.answer_many(["192.0.2.1", "192.0.2.2", "192.0.2.1"], Event.CONNECT, 5.0)
         assert (one.retry_after, two.retry_after, three.retry_after) == (None, None, 10.0)
         assert core.answer("192.0.2.1", Event.CONNECT, 9.0).retry_after == 6.0
+
+
+class TestHits:
+    """A verdict of ``answer`` is counted by the call after it, which no reader of the hits can tell."""
+
+    RULES = ("192.0.2.1", "192.0.2.2")
+
+    @pytest.fixture
+    def core(self, core, words):
+        core.publish(self.make_plan(words))
+        return core
+
+    def make_plan(self, words):
+        return words.plan(
+            tables={Tier.RULES: [(f"{text}/32", words.reject(at + 1)) for at, text in enumerate(self.RULES)]}
+        )
+
+    def test_are_complete_after_every_answer(self, core):
+        asked: Counter[str] = Counter()
+        for text, rule_id in [*zip(self.RULES, ("rule-1", "rule-2"), strict=True)] * 3:
+            core.answer(text, Event.CONNECT, 0.0)
+            core.answer("198.51.100.1", Event.CONNECT, 0.0)
+            asked[rule_id] += 1
+            assert core.rule_hits() == asked
+        assert core.rule_hits() == core.rule_hits() == {"rule-1": 3, "rule-2": 3}
+
+    def test_are_those_of_the_rule_that_decided_before_a_swap(self, core, words):
+        core.answer("192.0.2.2", Event.CONNECT, 0.0)
+        other = words.plan(tables={Tier.RULES: [("192.0.2.0/24", words.reject(9))]})
+        for _ in range(5):
+            core.publish(other)
+        assert core.rule_hits() == {"rule-2": 1}
+        core.answer("192.0.2.2", Event.CONNECT, 0.0)
+        assert core.rule_hits() == {"rule-2": 1, "rule-9": 1}
+
+    def test_none_is_lost_while_policies_change(self, core, words):
+        plans, done, rounds = (self.make_plan(words), self.make_plan(words)), threading.Event(), 3_000
+
+        def swap() -> None:
+            while not done.is_set():
+                for plan in plans:
+                    core.publish(plan)
+                core.rule_hits()
+
+        swapper = threading.Thread(target=swap)
+        swapper.start()
+        for at in range(rounds):
+            core.answer(self.RULES[at % 2], Event.CONNECT, 0.0)
+        done.set()
+        swapper.join()
+        assert core.rule_hits() == {"rule-1": rounds // 2, "rule-2": rounds // 2}
 
 
 class TestKeptVerdicts:

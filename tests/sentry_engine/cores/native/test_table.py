@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from array import array
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -64,7 +65,7 @@ def expected_match(plan: Plan, tier: Tier, address: bytes, now: float) -> tuple[
     if not live:
         return None
     length, value = max(live)
-    return render_network(mask(address, length), length), plan.rule_ids[-value]
+    return render_network(mask(address, length), length), plan.rule_ids[plan.entries[-value].rule]
 
 
 def probes(plan: Plan) -> list[bytes]:
@@ -81,7 +82,8 @@ def probes(plan: Plan) -> list[bytes]:
 def check(core: NativeCore, plan: Plan, asked: list[bytes], times=(0.0, 10.0, 25.0)) -> None:
     for address in asked:
         for now in times:
-            _, steps = core.trace(Request(address, Event.CONNECT, now))
+            verdict, steps = core.trace(Request(address, Event.CONNECT, now))
+            assert core.decide(Request(address, Event.CONNECT, now)) == verdict
             for step in steps:
                 if step.tier in STEP_TIERS:
                     found = (step.matched, step.rule_id) if step.matched else None
@@ -123,6 +125,26 @@ def test_thousands_of_nested_prefixes_in_any_order(core):
     plan = make_plan(drawn, shuffle=chance)
     core.publish(plan)
     check(core, plan, chance.sample(probes(plan), 300), times=(0.0, 10.0))
+
+
+@pytest.mark.parametrize("names", [1, 40, 1500])
+@pytest.mark.parametrize("around", [0, 30])
+def test_prefixes_so_dense_that_the_index_holds_their_ranges(core, names, around):
+    """Lines (``native/prefixes/lines.h``) that are full, some spilled ones, and addresses around them."""
+    chance, drawn = random.Random(names + around), []
+    for at in range(1500):
+        low = (
+            chance.getrandbits(14) if at % 4 else 0x100 | chance.getrandbits(8)
+        )  # a quarter in one /24, which is spilled
+        tier = Tier.RULES if at % 8 else chance.choice(PREFIX_TIERS)
+        length = chance.choice([122, 124, 126, 127, 128])
+        drawn.append((V4 + b"\x0a\x01" + low.to_bytes(2), length, tier, Action.REJECT, None if at % 16 else 10.0))
+    drawn += [(V4 + chance.randbytes(4), 128, Tier.RULES, Action.ACCEPT, None) for _ in range(around)]
+    plan = make_plan(drawn)
+    entries = tuple(replace(entry, rule=entry.rule % names) for entry in plan.entries)
+    plan = replace(plan, entries=entries)
+    core.publish(plan)
+    check(core, plan, chance.sample(probes(plan), 150), times=(0.0, 10.0))
 
 
 class TestFamilies:
