@@ -15,6 +15,7 @@ trap 'rm -rf "$work"' EXIT
 
 mkdir -p .build/dist "$work/source"
 cp -R sentry_engine LICENSE "$work/source/"
+cp docs/engine.md "$work/source/README.md"
 find "$work/source" \( -name '*.so' -o -name __pycache__ \) -prune -exec rm -rf {} +
 .venv/bin/python - contrib/packaging/engine.toml "$work/source/pyproject.toml" <<'PYTHON'
 import json, pathlib, re, sys, tomllib
