@@ -2,8 +2,9 @@
 """What a node owes the fleet's database: logins, ends, admissions taken back, repeated until it has answered.
 
 Each is safe to repeat. They are kept in memory alone: after a crash the database finds them by the node's next epoch.
-One is sent after another, so that their order is kept. Ends of sessions that follow each other are sent as one: each
-call waits for the database's disk, and a node can lose thousands of sessions at once.
+They are sent in their order, but for logins and ends that follow each other: the logins are sent as one call and the
+ends as another behind it, since each call waits for the database's disk, and a node can lose thousands of sessions at
+once. Where many come, calls keep a distance for more to gather, unless an admission waits for one.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from sentry_engine.records import dataclass
 from vpn_frontend.sessions.fleet.port import FleetSilentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from admin_api.fleet.calls import Calls
 
 MAX_WAITING = 200_000  # a release is about 300 bytes; a node has far fewer sessions
 PAUSE = 0.25  # seconds after a call that was not answered
 SETTLE = 0.4  # seconds that an admission waits for the ends of the same user's sessions
+GATHER = 0.01  # seconds between two calls that nothing waits for
 TOGETHER = 200  # errands in one call: some 50 ms of the database
 
 
@@ -58,6 +60,8 @@ class Errands:
         self._waiting: deque[Errand] = deque()
         self._owed: dict[str, int] = {}  # by user
         self._some = asyncio.Event()
+        self._awaited = 0  # by so many callers
+        self._hurry = asyncio.Event()  # set while that is not 0
         self._sent = asyncio.Event()
 
     def __len__(self) -> int:
@@ -91,20 +95,26 @@ class Errands:
 
     async def until_done(self, user: str) -> None:
         """Wait until the database has confirmed all errands of a user."""
-        while user in self._owed:
-            await self._sent.wait()
+        with self._hurrying():
+            while user in self._owed:
+                await self._sent.wait()
 
     async def until_empty(self) -> None:
-        while self._waiting:
-            await self._sent.wait()
+        with self._hurrying():
+            while self._waiting:
+                await self._sent.wait()
 
     async def run(self) -> None:
         """Send until cancelled."""
-        most = TOGETHER
+        most, loop = TOGETHER, asyncio.get_running_loop()
+        earliest = loop.time()
         while True:
             while not self._waiting:
                 self._some.clear()
                 await self._some.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(earliest):
+                    await self._hurry.wait()
             sent = self._next(most)
             try:
                 await self._send(sent)
@@ -121,21 +131,37 @@ class Errands:
                 self._forget(self._waiting.popleft().user)
             self._sent.set()
             self._sent = asyncio.Event()
+            earliest = loop.time() + GATHER
 
     def _next(self, most: int) -> list[Errand]:
         """The first, and those behind it that can be sent with it."""
         first = self._waiting[0]
         if not first.together:
             return [first]
-        return list(takewhile(lambda errand: errand.together == first.together, islice(self._waiting, most)))
+        return list(takewhile(lambda errand: errand.together, islice(self._waiting, most)))
 
     async def _send(self, sent: list[Errand]) -> None:
+        groups: dict[str, list[Errand]] = {}
+        for one in sorted(sent, key=lambda errand: errand.since is None):  # logins first: none comes behind its end
+            groups.setdefault(one.together, []).append(one)
         now = lease_clock()
-        if len(sent) == 1:
-            await self._calls.call(sent[0].statement, sent[0].values_at(now))
-        else:
-            columns = zip(*(one.values_at(now) for one in sent), strict=True)
-            await self._calls.call(sent[0].together, [*map(list, columns)])
+        for together, same in groups.items():
+            if len(same) == 1:
+                await self._calls.call(same[0].statement, same[0].values_at(now))
+            else:
+                columns = zip(*(one.values_at(now) for one in same), strict=True)
+                await self._calls.call(together, [*map(list, columns)])
+
+    @contextlib.contextmanager
+    def _hurrying(self) -> Iterator[None]:
+        self._awaited += 1
+        self._hurry.set()
+        try:
+            yield
+        finally:
+            self._awaited -= 1
+            if not self._awaited:
+                self._hurry.clear()
 
     def _forget(self, user: str) -> None:
         if user:

@@ -8,11 +8,12 @@ import asyncio
 import pytest
 import pytest_asyncio
 
-from admin_api.fleet.sessions.admission import RELEASE, RELEASE_SEVERAL
+from admin_api.fleet.sessions import errands
+from admin_api.fleet.sessions.admission import END_SEVERAL, KEEP_SEVERAL, RELEASE, RELEASE_SEVERAL
 from admin_api.fleet.sessions.errands import TOGETHER
 from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.crowd import make_entry, nodes_of
-from vpn_frontend.sessions.fleet.port import AdmitStatus
+from vpn_frontend.sessions.fleet.port import AdmitStatus, KeptLogin
 
 pytestmark = pytest.mark.asyncio
 MANY = TOGETHER + 10
@@ -69,6 +70,31 @@ async def test_one_that_the_database_refuses_is_dropped_alone(node, sent, ask):
     assert len(node.refused) == 1
     assert ask("SELECT count(*) FROM fleet.sessions") == [(0,)]
     assert sent[0] == RELEASE_SEVERAL, "all were asked at once"
+
+
+async def test_logins_and_ends_that_wait_are_two_calls_and_no_login_comes_behind_its_end(node, sent, ask):
+    entries = [make_entry(f"u{number}") for number in range(4)]
+    for entry in entries:
+        login = KeptLogin(entry.session, entry.user, entry.digest, "{}", entry.cookie_timeout)
+        node.admission.keep_login(login)
+        node.admission.end(entry.session, 0, entry.user)
+    await all_done(node)
+    assert sent == [KEEP_SEVERAL, END_SEVERAL]
+    assert ask("SELECT ended, count(*) FROM fleet.logins GROUP BY ended") == [(True, 4)]
+
+
+async def test_they_gather_until_one_is_waited_for(node, sent, monkeypatch):
+    monkeypatch.setattr(errands, "GATHER", TIMEOUT)
+    node.admission.release(make_entry("a").session, 1)
+    await all_done(node)
+    entries = [make_entry(f"u{number}") for number in range(3)]
+    for entry in entries:
+        node.admission.release(entry.session, 1, entry.user)
+        await asyncio.sleep(0)
+    assert len(sent) == 1, "they wait for more"
+    async with asyncio.timeout(TIMEOUT / 2):
+        assert await node.admit(make_entry("u1", limit=1)) is AdmitStatus.OK
+    assert sent[1] == RELEASE_SEVERAL
 
 
 async def test_other_errands_keep_their_place_between_ends(node, sent):
