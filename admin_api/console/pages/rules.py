@@ -60,7 +60,8 @@ async def submit(visit: Visit) -> Response:
     try:
         if step == "apply":
             wait = fields.get("confirm_within") or CONFIRM_WITHIN
-            body = {"document": document, "confirm_within": wait, "reason": fields.get("reason", "")}
+            canary = fields.get("canary", "").split()
+            body = {"document": document, "confirm_within": wait, "reason": fields.get("reason", ""), "canary": canary}
             await visit.api.call("POST", "policy/apply", body=body, if_match=etag)
             return visit.go("/rules", done="applied")
         report = await visit.api.post("policy/check", document)

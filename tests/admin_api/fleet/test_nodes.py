@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 
 import httpx
 import pytest
@@ -16,12 +17,13 @@ from admin_api.console.sign_in import COOKIE
 from admin_api.enforcement.api_rules import FORMAT_VERSION
 from admin_api.enforcement.blocks import writer as block_writer
 from admin_api.event_hub import EventHub
+from admin_api.fleet.policy import canaries, rollout
 from admin_api.http.identity import ALL_SCOPES
 from admin_api.services import Services
 from admin_api.tokens.service import create_token
 from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.membership.test_membership import answered
-from tests.admin_api.fleet.policy.conftest import votes
+from tests.admin_api.fleet.policy.conftest import INSIDE, rule, votes, write
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import JournalEntry, Stage
 
@@ -256,3 +258,45 @@ async def test_a_policy_is_tried_on_one_node_over_http(callers, ask):
     assert (await client.post("/api/v1/policy/rollback", json={"reason": "too strict"})).status_code == 200
     canary = (await second.get("/api/v1/fleet")).json()["canary"]
     assert (canary["state"], canary["why"]) == ("withdrawn", "too strict")
+
+
+async def test_rule_files_are_tried_on_one_node_and_confirmed_in_the_console(callers, rules_folder, ask, monkeypatch):
+    monkeypatch.setattr(canaries, "SPREAD_WAIT", TIMEOUT)  # until the node has it, however slow the machine
+    monkeypatch.setattr(rollout, "SPREAD_WAIT", TIMEOUT)
+    one, other, client, _ = callers
+    for running in (one, other):
+        await votes(running, ask)
+    write(rules_folder, "more.json", rule("guests"))
+    form, cookie = await sign_in(client)
+
+    async def press(path, content=""):
+        answer = await client.post(f"/console/policy/{path}", headers=form, content=content)
+        return answer.status_code
+
+    async def page(**headers):
+        return (await client.get("/console/policy/versions", headers={**cookie, **headers})).text
+
+    assert "Try on these nodes" in await page()
+    assert await press("canary", "minutes=10") == 403, "no node is chosen"
+    assert await press("canary", "node%3An2=on&minutes=0") == 422
+    assert await press("canary", "node%3Agone=on&minutes=10") == 422
+    assert await press("canary", "node%3An2=on&minutes=10&reason=Ticket+4711") == 303
+    assert (one.refuses(INSIDE), other.refuses(INSIDE)) == (False, True)
+    shown = await page()
+    assert re.search(
+        r"A policy by \S+ is tried on n2, and ends .* unless it is confirmed\.\s+\(Ticket 4711\)", shown, re.DOTALL
+    )
+    assert "in force, 0 cut" in shown
+    assert shown.count("agreed") == 2
+    assert "Try on these nodes" not in shown
+    assert await press("confirm") == 303
+    assert (one.refuses(INSIDE), other.refuses(INSIDE)) == (True, True)
+    assert "</span> confirmed</span>" in await page()
+    (rules_folder / "more.json").unlink()
+    assert await press("canary", "node%3An1=on&minutes=10") == 303
+    assert (one.refuses(INSIDE), other.refuses(INSIDE)) == (False, True)
+    assert await press("rollback") == 303
+    assert (one.refuses(INSIDE), other.refuses(INSIDE)) == (True, True)
+    fragment = await page(**{"HX-Request": "true"})
+    assert "</span> withdrawn</span>" in fragment
+    assert "<h1" not in fragment
