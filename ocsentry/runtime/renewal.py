@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from vpn_frontend.server import VpnServer
     from vpn_frontend.settings import Network, VpnSettings
 
+LIFETIMES = 2.5  # times `auth.timeout`: the longest that a connection without a tunnel lives is two of them
 OUT_OF_REACH = frozenset({errno.EACCES, errno.EPERM})
 READ_LATER = ("vpn.", "auth.certificate.", "auth.ocpasswd_file", "auth.oath_file")
 
@@ -79,7 +80,7 @@ class Renewal:
     def put_in_force(self, prepared: Prepared) -> None:
         """Raises ``GatewayError``, then nothing has changed."""
         self._vpn().renew(prepared.settings, prepared.accounts, prepared.tls)
-        self._logins().take(prepared.opened, float(prepared.settings.auth.timeout))
+        self._logins().take(prepared.opened, LIFETIMES * prepared.settings.auth.timeout)
 
     async def _open(self, config: LoadedConfig) -> tuple[Accounts, AsyncExitStack]:
         opened, stack = await self._logins().reopen(config)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the helper may act on. It is fixed by the first message, before the server has read a byte from the network."""
+"""What the helper may act on. It is fixed by the first message, before the server has read a byte from the network.
+
+Only files come later, after a reload: those that the configuration names, see ``late_files``.
+"""
 
 from __future__ import annotations
 

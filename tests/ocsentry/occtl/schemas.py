@@ -177,3 +177,18 @@ EXPORTER_USER = {
     "Average TX": str,
     "raw_connected_at": int,
 }
+
+# What a dashboard (mmtaee/ocserv-dashboard) and other scripts read of the rows of each output.
+DASHBOARD_ROWS = {
+    "show users": {
+        **dict.fromkeys(("ID", "raw_connected_at", "raw_session_started_at"), int),
+        **dict.fromkeys(("Username", "Groupname", "Average RX", "Average TX", "_Last connected at", "IPv4"), str),
+        **dict.fromkeys(("vhost", "Device", "Session started at", "Remote IP", "RX", "TX", "User-Agent"), str),
+    },
+    "show ip bans points": {"IP": str, "Since": str, "_Since": str, "Score": int},
+    "show iroutes": {"ID": int, "Username": str, "vhost": str, "Device": str, "IP": str, "iRoutes": list},
+    "show sessions all": {"Session": str, "State": str, "Username": str, "session_is_open": int, "in_use": int},
+    "show sessions valid": {"Full session": str, "Created": str, "Expires": str, "tls_auth_ok": int},
+}
+# The fewest columns of a row that a text reader (mogilevich/ocserv_exporter) takes.
+COLUMNS = {"show users": 9, "show sessions all": 7}

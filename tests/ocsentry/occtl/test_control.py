@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.ocsentry.occtl.conftest import ALICE
-from tests.ocsentry.occtl.schemas import EXPORTER_STATUS, EXPORTER_USER, SCHEMAS
+from tests.ocsentry.occtl.schemas import COLUMNS, DASHBOARD_ROWS, EXPORTER_STATUS, EXPORTER_USER, SCHEMAS
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,24 @@ def test_the_fields_of_the_exporter_have_its_types(show):
     for user in users:
         assert {name: type(user[name]) for name in EXPORTER_USER} == EXPORTER_USER
         assert int(user["MTU"]) > 0
+
+
+@pytest.mark.parametrize("line", DASHBOARD_ROWS)
+def test_the_fields_of_dashboards_have_their_types(show, line):
+    fields, (_, rows) = DASHBOARD_ROWS[line], show(line)
+    assert rows
+    for row in rows:
+        assert {name: type(row[name]) for name in fields} == fields
+    assert type(show("show status")[1]["uptime"]) is int
+
+
+@pytest.mark.parametrize("line", COLUMNS)
+def test_readers_of_the_text_find_their_columns(occtl, line):
+    _, text, _ = occtl(line)
+    head, *rows = text.splitlines()
+    assert rows
+    for row in rows:
+        assert len(row.split()) >= COLUMNS[line], head
 
 
 def test_the_status(show, occtl):

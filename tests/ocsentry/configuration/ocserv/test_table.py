@@ -220,6 +220,11 @@ def test_the_table_has_every_key_of_ocserv():
     assert BY_KEY.keys() <= KEYS
 
 
+def test_the_cases_elsewhere_are_there():
+    text = (Path(__file__).parent / "test_translation.py").read_text()
+    assert [key for key in sorted(ELSEWHERE) if f'"{key}"' not in text and f"{key} =" not in text] == []
+
+
 def test_every_row_has_a_case():
     named = {ALIASES.get(key, key) for key, *_ in (*MAPPED, *TOLD)} | set(WITHOUT_READER) | ELSEWHERE
     assert BY_KEY.keys() - named == set()
