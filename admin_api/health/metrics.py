@@ -7,7 +7,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from admin_api.health.fleet_metrics import fleet_metrics
@@ -66,6 +71,7 @@ class ServerCollector(Collector):
         yield from self._kernel()
         yield from self._facts()
         yield from fleet_metrics(self._services.fleet)
+        yield from self._logins()
         yield from self._api()
 
     def _policy(self) -> Iterator[Metric]:
@@ -146,6 +152,23 @@ class ServerCollector(Collector):
             ages.add_metric([feed], max(0.0, (now - downloaded_at).total_seconds()))
         yield ages
 
+    def _logins(self) -> Iterator[Metric]:
+        logins = self._services.login_metrics
+        checks = CounterMetricFamily(
+            "ocsentry_auth_checks", "Outcomes of authentication methods", labels=["method", "result"]
+        )
+        for labels, count in sorted(logins.checks.items()):
+            checks.add_metric(labels, count)
+        yield checks
+        durations = HistogramMetricFamily(
+            "ocsentry_auth_check_duration_seconds",
+            "Time until the outcome of a method, without the user's own",
+            labels=["method"],
+        )
+        for method, seconds in sorted(logins.durations.items()):
+            durations.add_metric([method], seconds.buckets(), seconds.sum)
+        yield durations
+
     def _api(self) -> Iterator[Metric]:
         requests = self._services.request_metrics
         answers = CounterMetricFamily("ocsentry_api_answers", "Answers of the API", labels=["method", "status"])
@@ -158,7 +181,7 @@ class ServerCollector(Collector):
 def make_registry(services: Services) -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(ServerCollector(services))
-    for collector in (*services.request_metrics.collectors(), *services.login_metrics.collectors()):
+    for collector in services.request_metrics.collectors():
         registry.register(collector)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Outcomes of authentication methods: how many of each, and how long they took."""
+"""Outcomes of authentication methods: how many of each, and how long they took.
+
+They are counted here from the first login on, and made Prometheus' families at a scrape, by ``admin_api.health``: its
+library is loaded with the API.
+"""
 
 from __future__ import annotations
 
-from functools import cache
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from itertools import accumulate
 from typing import TYPE_CHECKING
-
-from prometheus_client import Counter, Histogram
 
 from vpn_frontend.auth.result import Accepted, Challenge, FirstForm, Negotiate, Refused
 
 if TYPE_CHECKING:
-    from prometheus_client.registry import Collector
+    from collections.abc import Mapping
 
     from vpn_frontend.auth.result import Outcome
 
@@ -20,29 +24,41 @@ RESULTS = {Accepted: "accepted", Refused: "refused", Challenge: "challenge", Neg
 UNAVAILABLE = "unavailable"
 
 
+class Durations:
+    """A histogram with the bounds ``SECONDS``, each of which belongs to the bucket below it."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(SECONDS) + 1)  # the last: above all bounds
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self._counts[bisect_left(SECONDS, seconds)] += 1
+        self.sum += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Returns each upper bound, with how many were at most as long."""
+        return list(zip((*map(str, SECONDS), "+Inf"), map(float, accumulate(self._counts)), strict=True))
+
+
 class LoginMetrics:
     """An observer of supervised methods. ``method`` is a word of the configuration, so its values are bounded."""
 
     def __init__(self) -> None:
-        self._checks = Counter(
-            "ocsentry_auth_checks", "Outcomes of authentication methods", ["method", "result"], registry=None
-        )
-        self._seconds = Histogram(
-            "ocsentry_auth_check_duration_seconds",
-            "Time until the outcome of a method, without the user's own",
-            ["method"],
-            buckets=SECONDS,
-            registry=None,
-        )
-        # The library looks a child up under a lock and checks each label again; a login asks for the same few.
-        self._count_of = cache(self._checks.labels)
-        self._duration_of = cache(self._seconds.labels)
+        self._checks: Counter[tuple[str, str]] = Counter()
+        self._durations: defaultdict[str, Durations] = defaultdict(Durations)
+
+    @property
+    def checks(self) -> Mapping[tuple[str, str], int]:
+        """Checks by method and result."""
+        return self._checks
+
+    @property
+    def durations(self) -> Mapping[str, Durations]:
+        """By method: time until its outcome, without the user's own."""
+        return self._durations
 
     def __call__(self, method: str, outcome: Outcome, seconds: float) -> None:
         if isinstance(outcome, FirstForm):
             return  # nothing was checked
-        self._count_of(method, RESULTS.get(type(outcome), UNAVAILABLE)).inc()
-        self._duration_of(method).observe(seconds)
-
-    def collectors(self) -> tuple[Collector, ...]:
-        return self._checks, self._seconds
+        self._checks[method, RESULTS.get(type(outcome), UNAVAILABLE)] += 1
+        self._durations[method].observe(seconds)

@@ -8,9 +8,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from admin_api.store.accounting.ledger import StoredLedger
-from ocsentry.login_methods.radius import open_servers
-from vpn_frontend.accounting.reporter import AccountingReporter
 from vpn_frontend.ports import CloseReason
 
 if TYPE_CHECKING:
@@ -18,6 +15,7 @@ if TYPE_CHECKING:
 
     from ocsentry.late_sessions import LateSessions
     from ocsentry.login_methods.context import MethodContext
+    from vpn_frontend.accounting.reporter import AccountingReporter
 
 
 @asynccontextmanager
@@ -27,6 +25,10 @@ async def open_accounting(context: MethodContext, sessions: LateSessions) -> Asy
     if not settings.radius:
         yield None
         return
+    from admin_api.store.accounting.ledger import StoredLedger  # noqa: PLC0415 - what few servers load
+    from ocsentry.login_methods.radius import open_servers  # noqa: PLC0415
+    from vpn_frontend.accounting.reporter import AccountingReporter  # noqa: PLC0415
+
     reporter = AccountingReporter(
         open_servers(context, purpose="accounting"),
         StoredLedger(context.store),

@@ -13,6 +13,7 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,6 @@ from admin_api.event_hub import EventHub
 from admin_api.metrics.facts import ServerFacts
 from admin_api.metrics.login_metrics import LoginMetrics
 from admin_api.retention import RETENTION_INTERVAL, remove_old_rows
-from admin_api.second_factors.totp_issuer import TotpIssuer
-from admin_api.services import Services
-from admin_api.stats.sampler import Sampler
 from admin_api.store import Store
 from admin_api.store.failures import StoreInUseError
 from admin_api.time_series import SAMPLE_INTERVAL
@@ -47,19 +45,16 @@ from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime import memory, metric_facts
 from ocsentry.runtime.accounting import open_accounting
 from ocsentry.runtime.client_routes import KernelRoutes
-from ocsentry.runtime.console_sign_on import open_sign_on
-from ocsentry.runtime.console_url import console_url
 from ocsentry.runtime.descriptor_store import store_listeners
-from ocsentry.runtime.fleet import fleet_checks, fleet_of, follow_fleet, open_fleet
+from ocsentry.runtime.fleet import fleet_checks, fleet_of, open_fleet
 from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.live_reload import LiveReload
-from ocsentry.runtime.live_settings import LiveSettings, read_overrides
+from ocsentry.runtime.live_settings import read_overrides
 from ocsentry.runtime.load_progress import LoadProgress
 from ocsentry.runtime.logins import Logins
 from ocsentry.runtime.route_watch import INTERVAL as ROUTE_INTERVAL
 from ocsentry.runtime.route_watch import RouteWatch
 from ocsentry.runtime.session_accounts import accounts_file
-from ocsentry.runtime.webhooks import open_webhooks
 from ocsentry.setup.certificates import certificate_facts, expiry_problem
 from sentry_engine import Action, ClientLimits, Engine, Policy
 from sentry_engine.cores.native.core import NativeCore
@@ -72,9 +67,7 @@ from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from pathlib import Path
 
-    from admin_api.server import ApiServer
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.observability.log import Log
     from ocsentry.privileges.start import Started
@@ -314,55 +307,42 @@ class Server:
         self._sessions.attach(self._vpn.sessions)
 
     async def _open_api(self) -> None:
-        webhooks = await self._made.enter_async_context(
-            open_webhooks(self._config, self._store, self._hub, self._events, self._started)
-        )
-        sign_on = await self._made.enter_async_context(open_sign_on(self._config, self._started, self._events))
-        live_settings = LiveSettings(self._store, self._live, self._events)
-        services = Services(
+        """Its libraries take as long to load as all the rest: in a thread, while clients log in already."""
+        api = await asyncio.to_thread(import_module, "ocsentry.runtime.api")
+        layers = api.Layers(
+            config=self._config,
+            started=self._started,
             store=self._store,
             engine=self._engine,
             enforcement=self._enforcement,
             sessions=self._sessions,
-            events=self._hub,
-            version=version("ocsentry"),
-            checks={
-                "configuration": self._live.check,
-                "certificate": self._check_certificate,
-                "watcher of the rule files": self._check_watcher,
-                "helper process": self._helper_watch.check,
-                "signing process": self._check_signing,
-                "TUN device": self._check_tun,
-                "routes to clients": self._routes.check,
-                "workers": self._check_workers,
-                "packet filter": self._check_kernel_filter,
-                **fleet_checks(self._fleet),
-                **{one.name: one.check for one in self._started.started_helpers},
-            },
-            gateway_stats=self._vpn.stats,
+            hub=self._hub,
+            events=self._events,
             kernel=self._kernel,
             login_metrics=self._login_metrics,
             facts=self._facts,
             hosts=self._hosts,
-            reload=self._live.reload,
-            needs_restart=lambda: self._live.needs_restart,
+            live=self._live,
             feeds=self._feed_refresher,
-            totp=TotpIssuer.with_key(self._started.totp_key, self._config.vpn.auth.totp.issuer),
             settings=self._settings,
-            webhooks=webhooks.control,
-            webhook_box=webhooks.box,
-            settings_control=live_settings,
-            acme=self._vpn.acme_challenges,
             fleet=self._fleet,
-            console_url=console_url(self._config.values.admin),
-            sign_on=sign_on,
+            vpn=self._vpn,
         )
-        follow_fleet(self._fleet, services, live_settings, self._vpn)
-        api = await asyncio.to_thread(_make_api, services, self._started, self._config.values.admin.socket)
-        await api.start()
-        self._made.push_async_callback(api.stop)
-        self._made.push_async_callback(services.operations.stop)
-        self._repeat("statistics", SAMPLE_INTERVAL, Sampler(services).take)
+        checks = {
+            "configuration": self._live.check,
+            "certificate": self._check_certificate,
+            "watcher of the rule files": self._check_watcher,
+            "helper process": self._helper_watch.check,
+            "signing process": self._check_signing,
+            "TUN device": self._check_tun,
+            "routes to clients": self._routes.check,
+            "workers": self._check_workers,
+            "packet filter": self._check_kernel_filter,
+            **fleet_checks(self._fleet),
+            **{one.name: one.check for one in self._started.started_helpers},
+        }
+        sampler = await self._made.enter_async_context(api.open_api(layers, checks))
+        self._repeat("statistics", SAMPLE_INTERVAL, sampler.take)
 
     async def _renew_claim(self) -> None:
         """Take the claim again after the database was away. Another server may have been faster: then this one ends."""
@@ -456,19 +436,6 @@ class Server:
                 self._watch_problem = repr(error)
                 self._events.emit(LogEvent.WATCH_LOST, error=repr(error))
             await asyncio.sleep(WATCH_RETRY)
-
-
-def _make_api(services: Services, started: Started, socket_path: Path) -> ApiServer:
-    """The API, which does not listen yet. Its libraries take longer to load than the rest of the server.
-
-    So they are loaded here, in a thread, while clients log in already.
-    """
-    from admin_api.app import create_app  # noqa: PLC0415
-    from admin_api.server import ApiServer  # noqa: PLC0415
-
-    return ApiServer(
-        create_app(services), services, listen=started.api_listener, socket_path=socket_path, tls=started.api_tls
-    )
 
 
 def _describe_lost_claim() -> str:

@@ -11,6 +11,7 @@ from admin_api.second_factors.secret_box import WEBHOOKS, SecretBox
 from admin_api.webhooks.dispatcher import WebhookDispatcher
 from admin_api.webhooks.service import take_file_webhooks
 from ocsentry.errors import OperatorError
+from ocsentry.outbound.webhook_sender import HttpWebhookSender
 from ocsentry.setup.webhook_secrets import read_webhook
 from sentry_engine.records import dataclass
 
@@ -44,8 +45,6 @@ async def open_webhooks(
             raise OperatorError("admin.webhook: there is no key that seals secrets: set auth.totp.key_file")
         yield OpenedWebhooks(NoWebhooks(), None)
         return
-    from ocsentry.outbound.webhook_sender import HttpWebhookSender  # noqa: PLC0415 - its library after the VPN listens
-
     box = SecretBox(started.totp_key, WEBHOOKS)
     await take_file_webhooks(store, box, entries)
     dispatcher = WebhookDispatcher(store, hub, box, HttpWebhookSender(admin.webhook_networks), events)

@@ -6,11 +6,11 @@ A table that the next policy has too stays in force with its counters.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from sentry_engine.cores.factory import CoreName, MakeCore
 from sentry_engine.cores.interface import BlockedNetwork, Core, PolicyCore
@@ -18,11 +18,11 @@ from sentry_engine.cores.plan import Plan, PlanError
 from sentry_engine.errors import PolicyError
 from sentry_engine.policy.policy import Policy
 from sentry_engine.rules.model import RouteRules
-from sentry_engine.wolfsentry import RouteTable, read_config
-from sentry_engine.wolfsentry.routed_core import RoutedCore, Routes, strip
-from sentry_engine.wolfsentry.writer import find_unbounded
 
-Tables = dict[RouteRules, Routes]
+if TYPE_CHECKING:
+    from sentry_engine.wolfsentry.routed_core import RoutedCore, Routes
+
+    Tables = dict[RouteRules, Routes]
 
 
 class CoreStack:
@@ -39,7 +39,7 @@ class CoreStack:
         self._on_library = core == "wolfsentry"
         self._library: Any = None
         if self._on_library:
-            self._library = importlib.import_module("sentry_engine.wolfsentry.library")
+            self._library = import_module("sentry_engine.wolfsentry.library")
         self.inner = make_core(core)
         self._make_core: Callable[[], PolicyCore] = lambda: make_core(core if isinstance(core, str) else "native")
         self._front: PolicyCore | None = None  # made for the first table
@@ -82,7 +82,7 @@ class CoreStack:
             return self.inner
         front = self._open_front()
         if self._routed is None or tables != self._tables:
-            self._routed = RoutedCore(front, self.inner, tuple(tables.values()))
+            self._routed = _load().RoutedCore(front, self.inner, tuple(tables.values()))
         self._routed.publish_front(plan)
         if self._gate is not None:
             self._gate.put(list(tables.values()))
@@ -112,7 +112,7 @@ class CoreStack:
             made = self._front is None
             front: Any = self._open_front()
             if made:
-                front.publish(strip(self._plan))
+                front.publish(_load().strip(self._plan))
             self._gate = self._library.LibraryGate(front.gate_address, inner)
             self._gate.put(list(self._tables.values()))
         address: int = self._gate.address
@@ -125,6 +125,9 @@ class CoreStack:
         return self._front
 
     def _make_table(self, rules: RouteRules) -> Routes:
+        from sentry_engine.wolfsentry import RouteTable, read_config  # noqa: PLC0415 - only with such tables
+        from sentry_engine.wolfsentry.writer import find_unbounded  # noqa: PLC0415
+
         file = rules.origin.file
         config = read_config(json.loads(rules.document), file=file)
         if self._on_library and (unbounded := list(find_unbounded(config, file))):
@@ -134,6 +137,10 @@ class CoreStack:
         except PolicyError as error:
             raise PlanError(str(error)) from None
         return made
+
+
+def _load() -> Any:  # noqa: ANN401 - the module of a core with route tables, which few policies have
+    return import_module("sentry_engine.wolfsentry.routed_core")
 
 
 def refuse_gate(wanted: tuple[RouteRules, ...]) -> str:

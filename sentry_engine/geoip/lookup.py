@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
-
-import maxminddb
+from typing import TYPE_CHECKING, Any
 
 from sentry_engine.geoip.databases import GeoipPaths, classify_anonymous, classify_asn, classify_country
-from sentry_engine.geoip.mmdb_reader import BROKEN
 from sentry_engine.records import dataclass
+
+if TYPE_CHECKING:
+    from maxminddb import Reader
 
 MAX_REMEMBERED = 4_096  # addresses
 SAMPLE = 500  # records searched for coordinates: a database has them nearly everywhere or nowhere
@@ -41,10 +40,13 @@ class GeoLookup:
 
     def __init__(self, paths: GeoipPaths) -> None:
         """Raises ``OSError`` and ``maxminddb.InvalidDatabaseError``; ``read_databases`` reports them as problems."""
-        self._readers = {
-            name: maxminddb.open_database(io.BytesIO(Path(path).read_bytes()), maxminddb.MODE_FD)
-            for name, path in paths.given()
-        }
+        self._readers: dict[str, Reader] = {}
+        self._broken: tuple[type[Exception], ...] = ()
+        if given := dict(paths.given()):
+            from sentry_engine.geoip.database_file import BROKEN, open_database  # noqa: PLC0415
+
+            self._broken = BROKEN
+            self._readers = {name: open_database(Path(path).read_bytes()) for name, path in given.items()}
         self.find = lru_cache(MAX_REMEMBERED)(self._find)
 
     def knows(self, name: str) -> bool:
@@ -58,7 +60,7 @@ class GeoLookup:
             return False
         try:
             records = [record for _, record in islice(reader, SAMPLE)]
-        except BROKEN:
+        except self._broken:
             return False
         locations = (record.get("location") for record in records if isinstance(record, Mapping))
         return any(_degrees(location, "latitude") is not None for location in locations)
@@ -79,11 +81,10 @@ class GeoLookup:
             longitude=_degrees(location, "longitude"),
         )
 
-    @staticmethod
-    def _get(reader: maxminddb.Reader, address: str) -> Any:  # noqa: ANN401
+    def _get(self, reader: Reader, address: str) -> Any:  # noqa: ANN401
         try:
             return reader.get(address)
-        except BROKEN:
+        except self._broken:
             return None  # an IPv6 address in an IPv4 database, or a broken record
 
 

@@ -8,34 +8,21 @@ to it: a database of a million prefixes has a few hundred countries.
 
 from __future__ import annotations
 
-import io
-import struct
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import maxminddb
+from typing import TYPE_CHECKING, Any
 
 from sentry_engine.addresses import V4_MAPPED, V4_OFFSET, render_address
 from sentry_engine.prefixes import Prefixes
 from sentry_engine.records import dataclass
 
+if TYPE_CHECKING:
+    from maxminddb import Reader
+
 MAX_BYTES = 2 * 1024 * 1024 * 1024  # of a database; the largest sold today have a quarter of that
 MAX_RECORDS = 4_000_000  # distinct; an ASN database has 100 000
 PROGRESS_EVERY = 65_536  # nodes between two reports
-
-# What maxminddb raises on damaged files, found by fuzzing: its decoder trusts the types and lengths it reads.
-BROKEN = (
-    maxminddb.InvalidDatabaseError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 
 Progress = Callable[[int, int], None]  # nodes seen, nodes in all
 Classify = Callable[[Any], object | None]  # a record to its class, None: of no interest
@@ -56,12 +43,14 @@ class CodedPrefixes:
 
 def read_tree(path: str, classify: Classify, progress: Progress | None = None) -> CodedPrefixes:
     """Read a whole database. Raises ``DatabaseError``, and ``OSError`` if the file cannot be read."""
+    from sentry_engine.geoip.database_file import BROKEN, describe_error, open_database  # noqa: PLC0415
+
     with Path(path).open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise DatabaseError(f"larger than {MAX_BYTES} bytes")
     try:
-        with maxminddb.open_database(io.BytesIO(data), maxminddb.MODE_FD) as reader:
+        with open_database(data) as reader:
             return _Walk(reader, data, classify, progress).run()
     except BROKEN as error:
         raise DatabaseError(describe_error(error)) from None
@@ -69,20 +58,16 @@ def read_tree(path: str, classify: Classify, progress: Progress | None = None) -
 
 def check_database(path: str) -> None:
     """Open a database without reading its tree. Raises ``DatabaseError``, and ``OSError`` if it cannot be read."""
+    from sentry_engine.geoip.database_file import BROKEN, describe_error, open_database  # noqa: PLC0415
+
     try:
-        maxminddb.open_database(io.BytesIO(Path(path).read_bytes()), maxminddb.MODE_FD).close()
+        open_database(Path(path).read_bytes()).close()
     except BROKEN as error:
         raise DatabaseError(describe_error(error)) from None
 
 
-def describe_error(error: Exception) -> str:
-    """The text of ``maxminddb``'s error without its file object."""
-    text = str(error).replace(f" ({io.BytesIO!r})", "").replace(f" (<{io.BytesIO!r}>)", "")
-    return text or type(error).__name__
-
-
 class _Walk:
-    def __init__(self, reader: maxminddb.Reader, data: bytes, classify: Classify, progress: Progress | None) -> None:
+    def __init__(self, reader: Reader, data: bytes, classify: Classify, progress: Progress | None) -> None:
         meta = reader.metadata()
         self._reader, self._data, self._classify, self._progress = reader, data, classify, progress
         self._nodes, self._bits, self._v4_only = meta.node_count, meta.record_size, meta.ip_version == 4

@@ -20,7 +20,7 @@ from sentry_engine.prefixes import Origin
 from sentry_engine.records import dataclass
 from sentry_engine.rules.model import FeedRule
 from sentry_engine.rules.policy_part import PolicyPart
-from sentry_engine.wolfsentry import CONFIG_KEY, read_config, translate
+from sentry_engine.wolfsentry import CONFIG_KEY
 
 MAX_FILES = 1_000  # in all folders of one load
 SUFFIXES = (".json", ".conf", ".list")  # of rule files in a folder
@@ -159,6 +159,8 @@ def _is_list(data: bytes, path: Path) -> bool:
 def read_parsed(document: Any, *, file: str, changed_at: float, folder: Path | None = None) -> PolicyPart:  # noqa: ANN401
     """Read a parsed document in the native format or wolfSentry's, by its keys. Raises ``PolicyError``."""
     if isinstance(document, Mapping) and CONFIG_KEY in document:
+        from sentry_engine.wolfsentry import read_config, translate  # noqa: PLC0415 - few policies have such a file
+
         return translate(read_config(document, file=file), file=file)
     return read_document(document, file=file, changed_at=changed_at, folder=folder)
 

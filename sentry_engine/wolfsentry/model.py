@@ -28,7 +28,6 @@ from sentry_engine.formats.rule_file import describe_errors
 from sentry_engine.wolfsentry.flags import FLAGS, RESULTS
 from sentry_engine.wolfsentry.numbers import port_number, protocol_number
 
-CONFIG_KEY = "wolfsentry-config-version"
 MAX_ROUTES = 1_000_000
 MAX_EVENTS = 10_000
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}

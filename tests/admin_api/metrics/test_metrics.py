@@ -77,7 +77,7 @@ async def test_verdicts_logins_and_api_are_counted(server):
     hub.emit(VpnEvent.LOGIN_ACCEPTED, user="alice")
     hub.emit(VpnEvent.LOGIN_REFUSED, user="alice", reason="password")
     hub.emit(VpnEvent.DTLS_DOWN, session="s", user="alice", cause="dead")
-    observe("password", Accepted(UserRecord("alice"), ()), 0.2)
+    observe("password", Accepted(UserRecord("alice"), ()), 0.25)
     observe("password", Refused("no", "password"), 0.3)
     observe("radius", Unavailable("later"), 30.5)
     observe("radius", FirstForm(), 0.0)
@@ -90,6 +90,10 @@ async def test_verdicts_logins_and_api_are_counted(server):
     assert found["ocsentry_auth_checks_total", "password", "accepted"] == 1
     assert found["ocsentry_auth_checks_total", "radius", "unavailable"] == 1
     assert found["ocsentry_auth_check_duration_seconds_count", "password"] == 2
+    assert found["ocsentry_auth_check_duration_seconds_sum", "password"] == 0.55
+    buckets = [found["ocsentry_auth_check_duration_seconds_bucket", at, "password"] for at in ("0.1", "0.25", "0.5")]
+    assert buckets == [0, 1, 2]  # 0.25 s is in the bucket up to it
+    assert found["ocsentry_auth_check_duration_seconds_bucket", "60.0", "radius"] == 1
     assert found["ocsentry_auth_check_duration_seconds_count", "radius"] == 1
     assert found["ocsentry_api_request_duration_seconds_count", "GET"] == 1
 
