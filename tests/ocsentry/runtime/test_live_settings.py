@@ -83,7 +83,7 @@ class Control:
 async def test_a_file_that_does_not_go_with_the_overrides_changes_nothing(tmp_path):
     (tmp_path / "ocsentry.toml").write_text("")
     config, events = load_config(tmp_path / "ocsentry.toml"), Events()
-    parts = dict.fromkeys(("enforcement", "engine", "log", "hosts", "resolver", "sessions", "started", "vpn"))
+    parts = dict.fromkeys(("enforcement", "engine", "log", "hosts", "logins", "resolver", "sessions", "started", "vpn"))
     live = LiveReload(config, {}, control=Control(), events=events, **parts)
     live.overrides = {SAME: "many"}  # as a file of another version would see it
     report = await live.reload("a test")
