@@ -75,9 +75,8 @@ struct se_line4 {
 #define SE_CELL_REJECTS (1u << 29)
 #define SE_CELL_RULE_MASK ((1u << 26) - 1)
 
-/* In `beneath`, by rule: the length of its prefix in the low byte, and the number of the cell of the other tiers. */
+/* In `beneath`, by rule: the length of its prefix in the low byte, and the number of the cell of the other tiers. 0: not named. */
 #define SE_BENEATH_SHIFT 8u
-#define SE_NOT_BENEATH 0xffffffffu
 
 /* The ranges inside one /64. */
 struct se_deep_group {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NOT_NAMED UINT32_MAX /* in `beneath`, of a rule */
 #define FIRST_ROOM 4096u  /* words */
 #define FIRST_SLOTS 4096u /* a power of two; doubled when half of them are used */
 #define MOST_SLOTS (1u << 22) /* at most, initially: a million different cells without growing */
@@ -135,11 +136,11 @@ int se_cells_intern(struct se_cells *cells, const struct se_cell_content *conten
         return intern_cell(cells, content, number);
     rest.value[SE_RULES_TIER] = SE_NO_VALUE;
     rc = intern_cell(cells, &rest, &beneath);
-    if (rc || beneath > UINT32_MAX >> SE_BENEATH_SHIFT)
+    if (rc || beneath >= UINT32_MAX >> SE_BENEATH_SHIFT)
         return rc ? rc : intern_cell(cells, content, number);
     rule = cells->entries->rules[entry];
     beneath = beneath << SE_BENEATH_SHIFT | content->length[SE_RULES_TIER];
-    if (cells->beneath[rule] == SE_NOT_BENEATH)
+    if (cells->beneath[rule] == NOT_NAMED)
         cells->beneath[rule] = beneath;
     if (cells->beneath[rule] != beneath) /* a rule of several prefixes, in another place before */
         return intern_cell(cells, content, number);
@@ -153,7 +154,7 @@ int se_cells_open(struct se_cells *cells, const struct se_entry_columns *entries
     uint32_t number;
 
     memset(empty.value, 0xff, sizeof empty.value);
-    *cells = (struct se_cells){.room = FIRST_ROOM, .slots = FIRST_SLOTS, .entries = entries};
+    *cells = (struct se_cells){.room = FIRST_ROOM, .slots = FIRST_SLOTS, .entries = entries, .rule_count = rule_count};
     while (cells->slots < 2 * entries->count && cells->slots < MOST_SLOTS)
         cells->slots *= 2;
     cells->word = malloc(cells->room * sizeof *cells->word);
@@ -165,6 +166,14 @@ int se_cells_open(struct se_cells *cells, const struct se_entry_columns *entries
     }
     memset(cells->beneath, 0xff, (rule_count + 1u) * sizeof *cells->beneath);
     return 0;
+}
+
+void se_cells_close(struct se_cells *cells)
+{
+    for (uint32_t rule = 0; rule < cells->rule_count; rule++) {
+        if (cells->beneath[rule] == NOT_NAMED)
+            cells->beneath[rule] = 0;
+    }
 }
 
 void se_cells_free(struct se_cells *cells)

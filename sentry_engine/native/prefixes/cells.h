@@ -43,7 +43,8 @@ struct se_cells {
     uint32_t *slot; /* open-addressed index of the cells by content, number + 1; 0: free */
     size_t slots, used;
     const struct se_entry_columns *entries; /* the caller's */
-    uint32_t *beneath;                      /* owned; by rule, SE_NOT_BENEATH: no range names it */
+    uint32_t *beneath;                      /* owned; by rule, see se_cells_close */
+    uint32_t rule_count;
 };
 
 /*
@@ -51,6 +52,9 @@ struct se_cells {
  */
 int se_cells_open(struct se_cells *cells, const struct se_entry_columns *entries, uint32_t rule_count);
 void se_cells_free(struct se_cells *cells);
+
+/* Call after the last cell: makes `beneath` what it is in a snapshot. */
+void se_cells_close(struct se_cells *cells);
 
 /* Finds a cell, or stores it: its number, or the rule that decides in its place. Returns 0, -ENOMEM or -E2BIG. */
 int se_cells_intern(struct se_cells *cells, const struct se_cell_content *content, uint32_t *number);

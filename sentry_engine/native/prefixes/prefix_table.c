@@ -9,6 +9,7 @@
 #define MIN_SLOTS (1u << 8)
 #define MIN_LINES 8u
 #define MAX_SLOTS (1u << 20) /* 4 MB of index: about one range a slot at a million prefixes */
+#define MANY_RANGES (1u << 18) /* 3 MB of ranges: no cache of one core holds them */
 #define RANGES_A_LINE 8u     /* at most, on average */
 #define TAIL_SHARE 1024u     /* at most a thousandth of the ranges at either end lies outside of the indexed span */
 
@@ -160,7 +161,7 @@ static int build6(struct se_draft *draft, const struct se_ranges *ranges)
     if (!draft->starts6 || !draft->cells6 || !draft->groups || !draft->deep_starts || !draft->deep_cells)
         return -ENOMEM;
     split_ranges6(draft, ranges);
-    draft->index6 = fit_index(draft->starts6, draft->count6, choose_slots(draft->count6, MIN_SLOTS));
+    draft->index6 = fit_index(draft->starts6, draft->count6, choose_slots(draft->count6 > MANY_RANGES ? draft->count6 / RANGES_A_LINE : draft->count6, MIN_SLOTS));
     draft->slots6 = fill_slots(&draft->index6, draft->starts6, draft->count6);
     return draft->slots6 ? 0 : -ENOMEM;
 }

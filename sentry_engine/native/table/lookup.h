@@ -62,9 +62,10 @@ __attribute__((always_inline)) static inline void se_prefetch_ranges(const struc
     const uint32_t *slot = found;
 
     if (!se_is_ipv4(address)) {
-        size_t middle = slot[0] + (slot[1] - slot[0] + 1) / 2;
-        __builtin_prefetch(policy->starts6 + middle);
-        __builtin_prefetch(policy->cells6 + middle);
+        __builtin_prefetch(policy->starts6 + slot[0]);
+        __builtin_prefetch(policy->starts6 + slot[1]);
+        __builtin_prefetch(policy->cells6 + slot[0]);
+        __builtin_prefetch(policy->cells6 + slot[1]);
     } else if (!policy->lines4) {
         __builtin_prefetch(policy->ranges4 + slot[0] + (slot[1] - slot[0] + 1) / 2);
     } else if (se_line_codes(line) & SE_LINE_SPILLED) {

@@ -157,6 +157,7 @@ static int make_parts(const struct se_plan_columns *plan, struct parts *parts, s
         rc = se_flatten(&parts->rows4, &plan->entries, &parts->cells, &parts->timed, &parts->ranges4);
     if (!rc)
         rc = se_flatten(&parts->rows6, &plan->entries, &parts->cells, &parts->timed, &parts->ranges6);
+    se_cells_close(&parts->cells);
     if (!rc)
         rc = se_draft_build(&parts->draft, &parts->ranges4, &parts->ranges6);
     if (rc)

@@ -161,17 +161,12 @@ static bool is_cell(const struct check *check, uint32_t cell)
     return cell < check->snapshot->cells.count && check->starts[cell / 64] >> cell % 64 & 1;
 }
 
-static const uint32_t *beneath_of(const struct check *check)
-{
-    return (const uint32_t *)(check->base + check->snapshot->beneath.offset);
-}
-
 static int check_beneath(struct check *check)
 {
-    const uint32_t *beneath = beneath_of(check);
+    const uint32_t *beneath = (const uint32_t *)(check->base + check->snapshot->beneath.offset);
 
     for (uint64_t i = 0; i < check->snapshot->beneath.count; i++) {
-        if (beneath[i] != SE_NOT_BENEATH && (!is_cell(check, beneath[i] >> SE_BENEATH_SHIFT) || (beneath[i] & 0xff) > 128))
+        if (!is_cell(check, beneath[i] >> SE_BENEATH_SHIFT) || (beneath[i] & 0xff) > 128)
             return refuse(check, "a rule without a cell", i);
     }
     return 0;
@@ -180,12 +175,10 @@ static int check_beneath(struct check *check)
 /* True for what a range may have: a cell, or a rule. */
 static bool is_found(const struct check *check, uint32_t number)
 {
-    uint32_t rule = number & SE_CELL_RULE_MASK;
-
     if (!(number & SE_CELL_RULE))
         return is_cell(check, number);
-    return !(number & ~(SE_CELL_RULE | SE_CELL_REJECTS | SE_CELL_RULE_MASK)) && rule < check->snapshot->beneath.count &&
-           beneath_of(check)[rule] != SE_NOT_BENEATH;
+    return !(number & ~(SE_CELL_RULE | SE_CELL_REJECTS | SE_CELL_RULE_MASK)) &&
+           (number & SE_CELL_RULE_MASK) < check->snapshot->beneath.count;
 }
 
 /* The starts of ranges, in either of the two layouts. */
@@ -254,10 +247,8 @@ static int check_spilled(struct check *check, const struct se_line4 *line, uint6
 
 static int check_line(struct check *check, const struct se_line4 *line, uint64_t slot)
 {
-    uint64_t codes = se_line_codes(line);
-
-    for (unsigned i = 0; i <= SE_LINE_STARTS; i++) {
-        if (!is_found(check, line->cells[codes >> 3 * i & 7]))
+    for (unsigned i = 0; i < SE_LINE_CELLS; i++) { /* whichever the codes choose; those that are not used are 0 */
+        if (!is_found(check, line->cells[i]))
             return refuse(check, "a range without a cell", slot);
     }
     for (unsigned i = 1; i < SE_LINE_STARTS; i++) {
