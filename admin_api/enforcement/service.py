@@ -113,7 +113,7 @@ class Enforcement:
         self._editor = PolicyEditor(self._state, self._trials, self._reload_deferred)
         self._blocks = BlockList(engine, store, events, clock, self._lock, block_rows or OwnRows())
         expiry = RuleExpiry(self._state)
-        self._scheduler = Scheduler(engine, sessions, store, events, clock, self._lock, self.control, expiry)
+        self._scheduler = Scheduler(engine, sessions, events, self._lock, self.control, expiry)
         self.follower = PolicyFollower(self._state, self._editor)
         self._failure: PolicyReport | None = None
         self._outdated = False  # the failure is that of a change by another node

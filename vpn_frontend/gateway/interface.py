@@ -391,6 +391,9 @@ class Gateway(Protocol):
 
     def counters(self, session: int) -> Counters: ...
 
+    def traffic(self, session: int) -> tuple[int, int]:
+        """Inner bytes from and to the client; of the counters the two that are read for all sessions at once."""
+
     def stats(self) -> dict[str, int]: ...
 
     def signing_delay(self) -> float:

@@ -133,6 +133,7 @@ class NativeGateway:
         self._accounts: AccountsPointer | None = None
         self._events = ffi.new("struct gw_event[]", EVENTS_PER_CALL)
         self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
+        self._counters = ffi.new("struct gw_counters *")
         self._stat_names = _stat_names()
         self._host_names = tuple(host.name for host in config.hosts)
         self._ciphers, self._fips = config.ciphers, config.fips
@@ -265,6 +266,10 @@ class NativeGateway:
         counters = ffi.new("struct gw_counters *")
         _check(lib.gw_session_counters(self._handle(), session, counters), "counters")
         return _counters(counters)
+
+    def traffic(self, session: int) -> tuple[int, int]:
+        _check(lib.gw_session_counters(self._handle(), session, self._counters), "counters")
+        return self._counters.rx_bytes, self._counters.tx_bytes
 
     def stats(self) -> dict[str, int]:
         values = ffi.new("uint64_t[]", len(self._stat_names))

@@ -60,8 +60,10 @@ class LiveSessions:
         """Bytes from and to the client of each session, by id, at this moment."""
         found: dict[str, tuple[int, int]] = {}
         for session in self._index.open_sessions():
-            self._read_counters(session)
             found[session.id] = session.counters.rx_bytes, session.counters.tx_bytes
+            if session.gateway_id is not None:
+                with suppress(GatewayError):  # it has just ended, its final counters are on their way
+                    found[session.id] = self._gateway.traffic(session.gateway_id)
         return found
 
     def get(self, session_id: str) -> SessionView | None:

@@ -246,6 +246,10 @@ class MemoryGateway:
             raise GatewayError(f"session {session} is gone")
         return self.sessions[session].counters
 
+    def traffic(self, session: int) -> tuple[int, int]:
+        counters = self.counters(session)
+        return counters.rx_bytes, counters.tx_bytes
+
     def stats(self) -> dict[str, int]:
         return {"links": len(self.connections)}
 

@@ -139,11 +139,6 @@ class UserRepository:
             query = query.where(User.memberships.any(Membership.group_name == group))
         return (await self._session.scalars(query)).all()
 
-    async def expired_between(self, after: datetime, until: datetime) -> Sequence[str]:
-        """Returns the names of users that expired after ``after`` and not after ``until``."""
-        query = select(User.name).where(User.expires_at > after, User.expires_at <= until)
-        return (await self._session.scalars(query)).all()
-
     async def remove(self, user: User) -> None:
         await self._session.delete(user)
         await self._flush(user, user.groups, ends=True)

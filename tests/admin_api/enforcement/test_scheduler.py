@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Schedules and expiries take effect within one run of the scheduler."""
+"""Schedules take effect within one run of the scheduler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from admin_api.clock import Clock
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
-from admin_api.store import UserAttributes
 from sentry_engine import Engine, Policy
 
 pytestmark = pytest.mark.asyncio
@@ -28,17 +27,12 @@ INSIDE = "198.51.100.7"
 class Sessions:
     def __init__(self, engine):
         self.engine = engine
-        self.cut = []
 
     def list(self):
         return []
 
     async def reassess(self, now=None):
         return [] if self.engine.explain(INSIDE).verdict.accepted else ["the one inside"]
-
-    def kill_user(self, user, text):
-        self.cut.append((user, text))
-        return 1
 
 
 @pytest.fixture
@@ -78,18 +72,3 @@ async def test_schedule_takes_effect_and_ends(enforcement, engine, wall):
     wall[0] += timedelta(hours=3)
     assert await apply_due() == 0
     assert engine.explain(INSIDE).verdict.accepted
-
-
-async def test_expired_users_are_disconnected_once(enforcement, store, wall):
-    now = wall[0]
-    async with store.write() as unit:
-        await unit.users.add("before", "x", UserAttributes(expires_at=now - timedelta(seconds=1)))
-        await unit.users.add("soon", "x", UserAttributes(expires_at=now + timedelta(seconds=30)))
-        await unit.users.add("late", "x", UserAttributes(expires_at=now + timedelta(hours=1)))
-        await unit.users.add("never", "x", UserAttributes())
-    sessions = enforcement._sessions
-    assert await enforcement._scheduler.apply_due() == 0
-    wall[0] = now + timedelta(seconds=30)
-    assert await enforcement._scheduler.apply_due() == 1
-    assert await enforcement._scheduler.apply_due() == 0
-    assert [user for user, _ in sessions.cut] == ["soon"]

@@ -10,7 +10,15 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from vpn_frontend.gateway.interface import Cause, ChannelDown, ChannelUp, ConnectionUp, SessionClosed, SessionIdle
+from vpn_frontend.gateway.interface import (
+    Cause,
+    ChannelDown,
+    ChannelUp,
+    ConnectionUp,
+    GatewayError,
+    SessionClosed,
+    SessionIdle,
+)
 
 
 def test_packets_travel_both_ways_and_are_counted_exactly(bench, wire):
@@ -25,9 +33,13 @@ def test_packets_travel_both_ways_and_are_counted_exactly(bench, wire):
     for packet in down:
         bench.tun[0].send(packet)
     assert [client.read_frame() for _ in down] == [(wire.data, packet) for packet in down]
+    carried = bench.gateway.traffic(session)
     bench.gateway.close_session(session, b"")
     counters = bench.wait(SessionClosed).counters
     assert (counters.rx_packets, counters.rx_bytes) == (2, len(up4) + len(up6))
+    assert carried == (counters.rx_bytes, counters.tx_bytes)
+    with pytest.raises(GatewayError, match="no such session"):
+        bench.gateway.traffic(session)
     assert (counters.tx_packets, counters.tx_bytes) == (3, sum(map(len, down)))
     assert (counters.rx_dropped, counters.tx_dropped) == (0, 0)
     assert counters.last_data > 0
