@@ -7,6 +7,7 @@ namespace: lo, the TUN device that the server makes, nothing else
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -83,8 +84,8 @@ class Control:
 async def test_a_file_that_does_not_go_with_the_overrides_changes_nothing(tmp_path):
     (tmp_path / "ocsentry.toml").write_text("")
     config, events = load_config(tmp_path / "ocsentry.toml"), Events()
-    parts = dict.fromkeys(("enforcement", "engine", "log", "hosts", "logins", "resolver", "sessions", "started", "vpn"))
-    live = LiveReload(config, {}, control=Control(), events=events, **parts)
+    parts = dict.fromkeys(("enforcement", "engine", "log", "hosts", "logins", "resolver", "sessions", "vpn"))
+    live = LiveReload(config, {}, control=Control(), events=events, started=SimpleNamespace(helper=None), **parts)
     live.overrides = {SAME: "many"}  # as a file of another version would see it
     report = await live.reload("a test")
     assert SAME in report.problems[0]
