@@ -32,8 +32,8 @@ MAIN_PROCESS = "systemctl show -P MainPID ocsentry"
 PATIENCE = 900  # seconds
 HISTORY = 10 * TUNNELS  # rows, of which the earlier sessions of the run are few
 UNBOUNDED = f"vpn.limits.max_same_clients=0 vpn.session.cookie_timeout={PATIENCE}"
-# All clients have one user and one address here. Three returns of 200 exceed 600 connections a minute, which the file of
-# `init` with the limits allows: it is replaced.
+# All clients have one user and one address here. 200 of them come back three times, and the starter's rules allow 600
+# connections a minute: their file is replaced.
 LIMITS = "/etc/ocsentry/rules/10-limits.json"
 UNLIMITED = (
     f"ocsentry settings set vpn.limits.max_same_clients=0 && test -s {LIMITS} && cat >{LIMITS} && ocsentry reload"
