@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vpn_frontend.auth.method import Method
+    from vpn_frontend.auth.shared_failures import SharedFailures
     from vpn_frontend.auth.throttled_method import PastLogins
     from vpn_frontend.ports import EventSink, SettingsFiles, UserDirectory
     from vpn_frontend.settings import AuthSettings, Overrides
@@ -43,13 +44,20 @@ class Accounts:
 
 
 class HostLogins:
-    """How each host asks the users of its accounts. ``auth`` is the server's."""
+    """How each host asks the users of its accounts. ``auth`` is the server's, ``failures`` are a fleet's."""
 
-    def __init__(self, auth: AuthSettings, accounts: Accounts, past_logins: PastLogins, events: EventSink) -> None:
+    def __init__(
+        self,
+        auth: AuthSettings,
+        accounts: Accounts,
+        past_logins: PastLogins,
+        events: EventSink,
+        failures: SharedFailures | None = None,
+    ) -> None:
         own = accounts.own
-        self._own = (own, LoginWays(auth, own.methods, past_logins, events))
+        self._own = (own, LoginWays(auth, own.methods, past_logins, events, failures))
         self._of_hosts = {
-            name: (of_host, LoginWays(auth, of_host.methods, past_logins, events))
+            name: (of_host, LoginWays(auth, of_host.methods, past_logins, events, failures))
             for name, of_host in accounts.of_hosts.items()
         }
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sentry_engine import Engine
+    from vpn_frontend.auth.shared_failures import SharedFailures
     from vpn_frontend.auth.throttled_method import PastLogins
     from vpn_frontend.gateway.interface import TlsHost
     from vpn_frontend.host_accounts import Accounts
@@ -47,8 +48,10 @@ class Hosts:
         resolver: SettingsResolver,
         journal: PastLogins,
         events: EventSink,
+        failures: SharedFailures | None = None,
     ) -> None:
-        """``tls`` has the certificates in use, of the hosts of ``settings``."""
+        """``tls`` has the certificates in use, of the hosts of ``settings``. ``failures`` are a fleet's."""
+        self._failures = failures
         self.by_name: dict[str, Host] = {}
         self._tls = tls
         self._engine = engine
@@ -61,7 +64,7 @@ class Hosts:
     def renew(self, settings: VpnSettings, accounts: Accounts) -> None:
         """Replace all hosts. A name that is gone leads to the server itself."""
         self._settings = settings
-        self._logins = HostLogins(settings.auth, accounts, self._journal, self._events)
+        self._logins = HostLogins(settings.auth, accounts, self._journal, self._events, self._failures)
         self._logins.set_groups(self._resolver.api_groups())
         made = {tls.name: self._make_host(host, tls) for host, tls in self._pairs()}
         self.by_name.clear()

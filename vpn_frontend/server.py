@@ -179,6 +179,7 @@ class VpnServer:
             resolver=self._resolver,
             journal=self._journal,
             events=self._events,
+            failures=None if self._fleet is None else self._fleet.failures,
         )
         self._table.changes.on_groups_changed = self.hosts.renew_groups
         self._pre_tunnel = PreTunnelConnections(

@@ -12,6 +12,7 @@ from admin_api.enforcement.policy.revisions import RULES
 from admin_api.fleet.changes.accounts import GROUP, KILL, KILL_SESSION, USER, GroupPart, KillPart, ReadAgain, UserPart
 from admin_api.fleet.changes.block_rows import BLOCK, UNBLOCK, BlockPart, FleetRows
 from admin_api.fleet.changes.changes import Changes
+from admin_api.fleet.changes.failed_logins import FAILED_LOGINS, FailedLoginsPart
 from admin_api.fleet.changes.heavy import HeavyPart
 from admin_api.fleet.changes.log_trim import LogTrim
 from admin_api.fleet.changes.penalties import FORGIVEN, PENALTY, PenaltyPart
@@ -60,6 +61,7 @@ class FleetNode:
         self._deliveries: DeliveryTakeover | None = None
         self.heavy: HeavyPart | None = None
         self.penalties: PenaltyPart | None = None
+        self.failed_logins: FailedLoginsPart | None = None
         self.rows = FleetRows(self.membership, store.clock)
         self.sessions = FleetSessions(url, self.membership, store, events, listener)
         self.log_trim = LogTrim(self.sessions.calls, self.sessions.report)
@@ -97,7 +99,11 @@ class FleetNode:
         )
         self.changes.register(self.penalties, PENALTY, FORGIVEN)
         self.penalties.start()
-        calls, control, report = self.sessions.calls, enforcement.control, self.sessions.report
+        failures, report = self.sessions.admission.failures, self.sessions.report
+        self.failed_logins = FailedLoginsPart(failures, store, self.membership, report)
+        self.changes.register(self.failed_logins, FAILED_LOGINS)
+        self.failed_logins.start()
+        calls, control = self.sessions.calls, enforcement.control
         self.heavy = HeavyPart(engine, calls, self.membership, clock, control=control, report=report)
         self.heavy.start()
         self._deliveries = DeliveryTakeover(store, self.membership, read_webhooks, self.sessions.report)
@@ -143,6 +149,8 @@ class FleetNode:
             await self._rules.stop()
         if self.penalties is not None:
             await self.penalties.stop()
+        if self.failed_logins is not None:
+            await self.failed_logins.stop()
         if self._deliveries is not None:
             await self._deliveries.stop()
         if self.heavy is not None:

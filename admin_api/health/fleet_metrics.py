@@ -38,6 +38,11 @@ def fleet_metrics(fleet: FleetNode | None) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "ocsentry_fleet_penalties_left_out", "Penalties of this node that the others were not told of", left_out
     )
+    yield CounterMetricFamily(
+        "ocsentry_fleet_failed_logins_left_out",
+        "Users with failed logins here that the others were not told of",
+        fleet.sessions.admission.failures.left_out,
+    )
     peers = fleet.sessions.peers
     told = CounterMetricFamily("ocsentry_fleet_peer_messages", "Orders told to other nodes", labels=["result"])
     for result, count in peers.caller.counts.items():

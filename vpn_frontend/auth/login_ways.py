@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vpn_frontend.auth.method import Method
+    from vpn_frontend.auth.shared_failures import SharedFailures
     from vpn_frontend.auth.throttled_method import PastLogins
     from vpn_frontend.ports import EventSink
     from vpn_frontend.settings import AuthSettings, LoginRules, Overrides
@@ -29,13 +30,18 @@ class LoginWays:
     """
 
     def __init__(
-        self, auth: AuthSettings, methods: Mapping[str, Method], past_logins: PastLogins, events: EventSink
+        self,
+        auth: AuthSettings,
+        methods: Mapping[str, Method],
+        past_logins: PastLogins,
+        events: EventSink,
+        failures: SharedFailures | None = None,
     ) -> None:
         self._auth = auth
         self._methods = methods
         self._past_logins = past_logins
         self._events = events
-        self._throttle = UserThrottle()
+        self._throttle = UserThrottle(failures)
         self._made: dict[LoginRules, Method] = {}
         self._rules: dict[str, LoginRules] = dict(auth.group_rules)
         self._closed: dict[str, str] = {}

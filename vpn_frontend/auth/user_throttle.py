@@ -6,7 +6,8 @@ failures are free, and one is forgotten every three minutes. Above that, sources
 share one attempt at a time, later after each failure and at most every minute. That leaves 60 guesses in an hour.
 Sources and devices of earlier logins are not limited here. Names that no user has are limited alike.
 
-Both tables are keyed by MACs under a random key of the process, so a peer cannot choose where its entries go.
+Both tables are keyed by MACs under a random key of the process, or a secret one of its fleet, so a peer cannot choose
+where its entries go.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
+    from vpn_frontend.auth.shared_failures import SharedFailures
     from vpn_frontend.settings import Address
 
 FREE_FAILURES = 20  # without a delay: as many as the shipped limit of one source
@@ -43,12 +45,25 @@ class _Failures:
     def score_at(self, now: float) -> float:
         return max(0.0, self.score - (now - self.scored_at) / FORGET_AFTER)
 
+    def add(self, count: int, now: float) -> None:
+        self.score, self.scored_at = min(MAX_SCORE, self.score_at(now) + count), now
+
+    def delay(self, now: float) -> None:
+        """An attempt was let pass now: the next one is later, if there were too many failures."""
+        excess = self.score_at(now) - FREE_FAILURES
+        if excess >= 0:
+            self.next_at = max(self.next_at, now + min(MAX_DELAY, 2.0 ** (excess + 1)))
+
 
 class UserThrottle:
     """Users are given by the name that the client sends; ``now`` is monotonic seconds."""
 
-    def __init__(self) -> None:
-        self._key = secrets.token_bytes(32)
+    def __init__(self, shared: SharedFailures | None = None) -> None:
+        """``shared``: the failures at other nodes of a fleet count too."""
+        self._key = secrets.token_bytes(32) if shared is None else shared.key
+        self._shared = shared
+        if shared is not None:
+            shared.add(self)
         self._sets: list[list[_Failures]] = [[] for _ in range(SETS)]
         self._known: OrderedDict[bytes, None] = OrderedDict()  # the latest login last
 
@@ -57,19 +72,26 @@ class UserThrottle:
 
         Attempts that begin before the failures of others are known pass together: as many as methods check at once.
         """
-        entry = self._find(user)
+        entry = self._find(self._name(user))
         if entry is None:
             return None
         if now < entry.next_at:
             return entry.next_at - now
-        excess = entry.score_at(now) - FREE_FAILURES
-        if excess >= 0:
-            entry.next_at = now + min(MAX_DELAY, 2.0 ** (excess + 1))
+        entry.delay(now)
         return None
 
     def note_failure(self, user: str, now: float) -> None:
-        entry = self._find(user) or self._add(user, now)
-        entry.score, entry.scored_at = min(MAX_SCORE, entry.score_at(now) + 1), now
+        name = self._name(user)
+        entry = self._find(name) or self._add(name, now)
+        entry.add(1, now)
+        if self._shared is not None:
+            self._shared.note(name, entry.score)
+
+    def hear_failures(self, name: bytes, count: int, now: float) -> None:
+        """Other nodes have let ``count`` attempts of ``name`` pass, which failed: the next one is later here, too."""
+        entry = self._find(name) or self._add(name, now)
+        entry.add(count, now)
+        entry.delay(now)
 
     def learn(self, user: str, address: Address, device: str) -> None:
         """Note the source and the device of a login that was accepted."""
@@ -83,12 +105,14 @@ class UserThrottle:
         """True if the user has logged in from this source, or with this device."""
         return any(known in self._known for known in self._marks(user, address, device))
 
-    def _find(self, user: str) -> _Failures | None:
-        name = self._mac(b"user", _fold(user))
+    def _name(self, user: str) -> bytes:
+        return self._mac(b"user", _fold(user))
+
+    def _find(self, name: bytes) -> _Failures | None:
         return next((entry for entry in self._set_of(name) if entry.user == name), None)
 
-    def _add(self, user: str, now: float) -> _Failures:
-        entry = _Failures(self._mac(b"user", _fold(user)), scored_at=now)
+    def _add(self, name: bytes, now: float) -> _Failures:
+        entry = _Failures(name, scored_at=now)
         entries = self._set_of(entry.user)
         if len(entries) >= WAYS:
             entries.remove(min(entries, key=lambda entry: entry.score_at(now)))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from admin_api.fleet.membership.lease import Identity, Lease
     from admin_api.fleet.peers.messages import Kind
     from admin_api.fleet.sessions.errands import Errands
+    from vpn_frontend.auth.shared_failures import SharedFailures
     from vpn_frontend.gateway.interface import Counters
     from vpn_frontend.ports import OpenRecord
     from vpn_frontend.sessions.fleet.port import Entry, KeptLogin
@@ -99,6 +100,7 @@ class FleetAdmission:
         *,
         dead_after: float,
         keys: KeyRing,
+        failures: SharedFailures,
         hold: bool,
         alone_is_allowed: bool,
         find_record: FindRecord,
@@ -115,6 +117,7 @@ class FleetAdmission:
         self._telling: set[asyncio.Task[Told]] = set()
         self._is_draining = is_draining
         self.keys = keys
+        self.failures = failures
         self.alone_is_allowed = alone_is_allowed
         self._calls = calls
         self._errands = errands

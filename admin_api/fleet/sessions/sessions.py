@@ -10,12 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from admin_api.fleet.calls import Calls
+from admin_api.fleet.changes.failed_logins import key_of
 from admin_api.fleet.membership.lease import lease_clock
 from admin_api.fleet.peers.service import Peers
 from admin_api.fleet.sessions.admission import FleetAdmission
 from admin_api.fleet.sessions.errands import Errands
 from admin_api.fleet.sessions.journal import end_records, end_unheard_records, take_record
 from admin_api.fleet.sessions.keys import make_ring, renew_ring
+from vpn_frontend.auth.shared_failures import SharedFailures
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.sessions.fleet.port import FleetSilentError, pack_id, unpack_id
 
@@ -71,6 +73,7 @@ class FleetSessions:
             membership.lease,
             dead_after=settings.dead_after,
             keys=self._keys,
+            failures=SharedFailures(key_of(settings.secret)),
             hold=settings.in_split == "hold",
             alone_is_allowed=settings.on_store_loss == "local",
             find_record=partial(take_record, store),

@@ -21,6 +21,7 @@ from admin_api.fleet.sessions.admission import RELEASE, FleetAdmission
 from admin_api.fleet.sessions.errands import Errands
 from admin_api.fleet.sessions.keys import make_ring
 from tests.admin_api.fleet.history import History
+from vpn_frontend.auth.shared_failures import SharedFailures
 from vpn_frontend.gateway.interface import NO_COUNTERS
 from vpn_frontend.sessions.fleet.port import AdmitStatus, Entry, FleetSilentError
 
@@ -51,6 +52,7 @@ class Node:
             membership.lease,
             dead_after=membership.settings.dead_after,
             keys=make_ring(membership.settings.secret, datetime.now(UTC)),
+            failures=SharedFailures(bytes(32)),
             hold=hold,
             alone_is_allowed=True,
             find_record=_no_record,

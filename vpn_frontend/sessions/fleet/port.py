@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
+    from vpn_frontend.auth.shared_failures import SharedFailures
     from vpn_frontend.gateway.interface import Counters
     from vpn_frontend.ports import OpenRecord
     from vpn_frontend.sessions.sealed_cookies import KeyRing
@@ -135,6 +136,10 @@ class Fleet(Protocol):
     @property
     def keys(self) -> KeyRing:
         """Of the cookies."""
+
+    @property
+    def failures(self) -> SharedFailures:
+        """Failed logins by user, of all nodes."""
 
     @property
     def routed(self) -> bool:

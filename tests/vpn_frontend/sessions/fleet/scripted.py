@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from vpn_frontend.auth.shared_failures import SharedFailures
 from vpn_frontend.sessions.fleet.port import AdmitStatus, Answer, Claim, ClaimStatus, Standing
 from vpn_frontend.sessions.sealed_cookies import KeyRing
 
@@ -12,6 +13,7 @@ class ScriptedFleet:
 
     def __init__(self):
         self.keys = KeyRing({1: bytes(32)}, 1)
+        self.failures = SharedFailures(bytes(32))
         self.cut_off, self.alone_is_allowed, self.draining, self.routed = False, True, False, False
         self.lost, self.kept, self.ended, self.logged_out = [], [], [], []
         self.admitted, self.released, self.given_back, self.contested = [], [], [], []
