@@ -143,6 +143,10 @@ class Server:
 
     def restart(self) -> None:
         self.stop()
+        self.start_again()
+
+    def start_again(self) -> None:
+        """After it has ended in another way."""
         self.program = self._start()
 
     # -- clients and state

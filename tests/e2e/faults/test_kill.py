@@ -102,7 +102,7 @@ def kill_server(server, clients: list[Client], step: int) -> None:
         client.join()
     server.api.close()
     assert not server.network.gateway.has_link("ocs0")
-    server.program = server._start()
+    server.start_again()
 
 
 def kill_helper(server, clients: list[Client]) -> None:

@@ -121,7 +121,7 @@ def test_a_kill_at_any_moment_loses_no_acknowledged_change(lab):
         for caller in callers:
             caller.join()
         server.api.close()
-        server.program = server._start()
+        server.start_again()
         check(callers, read_state(server.api, ids))
         assert server.api.get("/api/v1/audit/verify")["intact"]
         blocked = next((one for c in callers for one, made in c.acknowledged.items() if made and "block" in one), None)

@@ -60,7 +60,7 @@ def test_a_killed_server_s_sessions_are_accounted_for_by_the_next(lab, freeradiu
     server.connect(lab.host()).await_up()
     (start,) = freeradius.await_accounting(1, "Start")
     server.program.kill()
-    server.program = server._start()
+    server.start_again()
     (stop,) = freeradius.await_accounting(1, "Stop")
     assert (stop["Acct-Session-Id"], stop["Acct-Terminate-Cause"]) == (start["Acct-Session-Id"], "NAS-Reboot")
 
