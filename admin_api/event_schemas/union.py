@@ -23,14 +23,14 @@ REFERENCES = "#/components/schemas/{model}"
 OF_FIELDS = "{model}Fields"  # names of the fields' schemas; answers of the API have equal names without it
 
 
-def _check_kind(kind: str) -> str:
+def check_kind(kind: str) -> str:
     if kind not in EVENT_FIELDS:
         raise ValueError(f"{kind[:64]!r} is no kind of event; /openapi.json lists them")
     return kind
 
 
 EventKind = Annotated[
-    str, AfterValidator(_check_kind), WithJsonSchema({"type": "string", "enum": [*EVENT_KINDS], "examples": ["ready"]})
+    str, AfterValidator(check_kind), WithJsonSchema({"type": "string", "enum": [*EVENT_KINDS], "examples": ["ready"]})
 ]
 
 

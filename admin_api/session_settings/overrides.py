@@ -39,7 +39,7 @@ from vpn_frontend.settings import MethodName, Overrides
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STRICT = ConfigDict(extra="forbid")
+STRICT = ConfigDict(extra="forbid", defer_build=True)
 MODELS: dict[str, type[Section]] = {
     "network": NetworkSection,
     "bandwidth": BandwidthSection,

@@ -12,8 +12,14 @@ from lab.timeouts import TIMEOUT
 
 LATER = {
     *("fastapi", "starlette", "uvicorn", "jinja2", "prometheus_client"),  # of the API
-    *("admin_api.app", "admin_api.services", "admin_api.webhooks.dispatcher", "ocsentry.runtime.api"),
-    *("alembic", "mako"),  # of a database with an older schema
+    *(
+        "admin_api.app",
+        "admin_api.event_schemas.union",
+        "admin_api.services",
+        "admin_api.webhooks.dispatcher",
+        "ocsentry.runtime.api",
+    ),
+    *("alembic", "mako", "sqlalchemy.dialects.postgresql"),  # of a database with an older schema, or of another kind
     *("httpx", "httpcore", "joserfc", "ldap3", "gssapi", "pyrad"),  # of feeds, webhooks and methods
     *("maxminddb", "sentry_engine.wolfsentry.model"),  # of policies that few have
     *("http.server", "urllib.request", "multiprocessing"),  # large, and of no use to a start
