@@ -2,8 +2,9 @@
 """Calls of the fleet's SQL functions from the event loop: one round trip each, with a hard deadline.
 
 There are a few connections, each used by one call at a time. A call that does not end in time keeps its connection
-until the database answers or the connection breaks, while its caller goes on: the answer is unknown then. After some
-calls in a row without an answer the next ones fail at once, until the database has had a second to recover.
+until the database answers or ``GIVE_UP`` is over, while its caller goes on: the answer is unknown then. A database
+without power, or behind a network that drops everything, would hold it for a quarter of an hour. After some calls in a
+row without an answer the next ones fail at once, until the database has had a second to recover.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import psycopg
 
 from admin_api.fleet.link import hosts_of
 from admin_api.fleet.membership.lease import lease_clock
+from admin_api.store.postgresql import shut_down
 from vpn_frontend.sessions.fleet.port import FleetSilentError
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ BUDGET = 0.5  # seconds for a call, with the wait for a connection
 STATEMENT_TIMEOUT = 500  # milliseconds
 CONNECT_TIMEOUT = 2  # seconds
 FAILURES = 3  # in a row, which open the breaker
+GIVE_UP = 6.0  # seconds for an answer: more than any caller waits
 PROBE_PAUSE = 1.0  # seconds from then until a call is tried again
 Row = tuple[Any, ...]
 
@@ -104,6 +107,7 @@ class Calls:
 
     async def _run(self, statement: str, values: Sequence[object]) -> list[Row]:
         connection = self._take_idle() or await self._connect()
+        giving_up = asyncio.get_running_loop().call_later(GIVE_UP, shut_down, connection.pgconn)
         try:
             cursor = await connection.execute(statement, values)
             rows = await cursor.fetchall() if cursor.description else []
@@ -119,6 +123,8 @@ class Calls:
         except BaseException:
             connection.pgconn.finish()
             raise
+        finally:
+            giving_up.cancel()
         self._idle.append(connection)
         return rows
 

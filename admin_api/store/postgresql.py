@@ -56,7 +56,7 @@ class BoundedConnection(psycopg.AsyncConnection[Any]):
     async def wait(self, gen: PQGen[Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as the driver's
         if self.limits.answer is None:
             return await super().wait(gen, *arguments, **options)
-        giving_up = asyncio.get_running_loop().call_later(self.limits.answer, _shut_down, self.pgconn)
+        giving_up = asyncio.get_running_loop().call_later(self.limits.answer, shut_down, self.pgconn)
         try:
             return await super().wait(gen, *arguments, **options)
         finally:
@@ -122,7 +122,7 @@ def _connector(kind: type[BoundedConnection], hosts: DatabaseHosts) -> Callable[
     return connect
 
 
-def _shut_down(pgconn: psycopg.pq.abc.PGconn) -> None:
+def shut_down(pgconn: psycopg.pq.abc.PGconn) -> None:
     """Have the wait that runs end: the socket can be read then, at its end. Its number stays the connection's own."""
     with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(pgconn.socket)) as same:
         same.shutdown(socket.SHUT_RDWR)

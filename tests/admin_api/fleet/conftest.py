@@ -85,6 +85,7 @@ def patient_calls(monkeypatch):
     """Calls of the database that are only slow do not fail."""
     monkeypatch.setattr(calls.Calls.call, "__defaults__", (TIMEOUT,))
     monkeypatch.setattr(calls, "STATEMENT_TIMEOUT", int(TIMEOUT * 1000))
+    monkeypatch.setattr(calls, "GIVE_UP", 2 * TIMEOUT)
     monkeypatch.setattr(calls, "CONNECT_TIMEOUT", int(TIMEOUT))
 
 
