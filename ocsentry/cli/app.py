@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, run
+from sentry_engine.gc_pause import collector_paused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,4 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     invoked_as = Path(sys.argv[0]).name
     if arguments is None and invoked_as in TOOLS:
         given = [invoked_as, *given]
-    sys.exit(run(build_app(find_command(given)), given or ["--help"]))
+    os.environ.setdefault(
+        "PYDANTIC_DISABLE_PLUGINS", "__all__"
+    )  # else it searches all packages, and runs what it finds
+    with collector_paused():  # what is loaded stays
+        app = build_app(find_command(given))
+    sys.exit(run(app, given or ["--help"]))
