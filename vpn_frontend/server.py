@@ -373,12 +373,14 @@ class VpnServer:
             case ChannelDown():
                 self._table.reports.channel_down(event, now)
                 self._pre_tunnel.changes.notify()
-            case SessionIdle():
-                self._table.reports.session_idle(event.session, now)
             case SessionClosed():
                 self._table.reports.session_closed(event, now)
                 self._pre_tunnel.changes.notify()
                 self._emptied.set()
+            case ChannelUp():
+                self._pre_tunnel.changes.notify()  # the table has known since it attached the connection
+            case SessionIdle():
+                self._table.reports.session_idle(event.session, now)
             case DtlsUp():
                 self._table.reports.dtls_up(event)
             case DtlsDown():
@@ -396,8 +398,6 @@ class VpnServer:
                 self._handle_tun_failing(worker, error)
             case SignerDown():
                 self._handle_signer_down()
-            case ChannelUp():
-                self._pre_tunnel.changes.notify()  # the table has known since it attached the connection
 
     def _handle_tun_down(self) -> None:
         """Takes no new clients into a tunnel that leads nowhere. Each worker reports it; the first report counts."""

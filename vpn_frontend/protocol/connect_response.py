@@ -8,7 +8,7 @@ a rekey method even where they are off. So the whole set is always sent.
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sentry_engine.addresses import show_address
 from sentry_engine.records import dataclass
@@ -85,24 +85,56 @@ def render_connect_headers(
         *_addresses(grant, request, network),
         *_names(request, network),
         *_routes(grant, request, network),
+        *_settings(network, session, dpd=grant.dpd, mobile=request.mobile, tls13=tls13),
+        ("X-CSTP-Session-Timeout-Remaining", _seconds(grant.remaining or 0)),
+        ("X-CSTP-Base-MTU", str(grant.mtu + datagram_overhead(outer_ipv6=outer_ipv6))),
+        ("X-CSTP-MTU", str(grant.mtu)),
+    )
+
+
+class _Kept(NamedTuple):
+    """Headers, and what they were made of: while it is kept, nothing else has its identity."""
+
+    network: NetworkSettings
+    session: SessionSettings
+    headers: Headers
+
+
+MAX_KEPT = 64  # combinations of settings, of which a server has a few
+_kept: dict[tuple[int, int, int, bool, bool], _Kept] = {}
+
+
+def _settings(network: NetworkSettings, session: SessionSettings, *, dpd: int, mobile: bool, tls13: bool) -> Headers:
+    """What the settings alone say. Sessions with the same ones share it."""
+    key = (id(network), id(session), dpd, mobile, tls13)
+    kept = _kept.get(key)
+    if kept is None:
+        if len(_kept) >= MAX_KEPT:
+            _kept.clear()
+        headers = _render_settings(network, session, dpd=dpd, mobile=mobile, tls13=tls13)
+        kept = _kept[key] = _Kept(network, session, headers)
+    return kept.headers
+
+
+def _render_settings(
+    network: NetworkSettings, session: SessionSettings, *, dpd: int, mobile: bool, tls13: bool
+) -> Headers:
+    return (
         *_dynamic_routes(network),
         *((("X-CSTP-MSIE-Proxy-Pac-URL", network.proxy_pac_url),) if network.proxy_pac_url else ()),
         ("X-CSTP-Keep", "true"),
         ("X-CSTP-Tunnel-All-DNS", _flag(network.tunnel_all_dns or (not network.routes and not network.split_dns))),
         ("X-CSTP-Client-Bypass-Protocol", _flag(network.client_bypass_protocol)),
-        ("X-CSTP-DPD", str(grant.dpd)),
+        ("X-CSTP-DPD", str(dpd)),
         ("X-CSTP-Keepalive", str(session.keepalive)),
-        ("X-CSTP-Idle-Timeout", _seconds(session.idle_timeout_of(mobile=request.mobile))),
+        ("X-CSTP-Idle-Timeout", _seconds(session.idle_timeout_of(mobile=mobile))),
         ("X-CSTP-Disconnected-Timeout", _seconds(session.cookie_timeout)),
         ("X-CSTP-Session-Timeout", _seconds(session.session_timeout)),
         ("X-CSTP-Session-Timeout-Alert-Interval", "60"),
-        ("X-CSTP-Session-Timeout-Remaining", _seconds(grant.remaining or 0)),
         *_rekey(session, tls13=tls13),
         ("X-CSTP-TCP-Keepalive", "true"),
         ("X-CSTP-Smartcard-Removal-Disconnect", "true"),
         ("X-CSTP-License", "accept"),
-        ("X-CSTP-Base-MTU", str(grant.mtu + datagram_overhead(outer_ipv6=outer_ipv6))),
-        ("X-CSTP-MTU", str(grant.mtu)),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vpn_frontend.protocol import connect_response
 from vpn_frontend.protocol.client_family import ClientFamily
 from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.protocol.connect_response import TunnelGrant, carries_ipv6, negotiate_mtu, render_connect_headers
@@ -170,3 +171,12 @@ def test_mobile_clients_may_have_another_idle_timeout(mobile, mobile_idle, shown
 def test_rekeying_by_a_new_tunnel_is_announced_with_its_time(tls13):
     headers = render(tls13=tls13, session=SessionSettings(rekey_time=600, rekey_method="new-tunnel"))
     assert (headers["X-CSTP-Rekey-Method"], headers["X-CSTP-Rekey-Time"]) == (["new-tunnel"], ["600"])
+
+
+def test_headers_of_settings_are_kept_and_bounded():
+    for number in range(2 * connect_response.MAX_KEPT):
+        session = SessionSettings(keepalive=number + 1)
+        for dpd in (30, 60, 30):
+            headers = render(replace(GRANT, dpd=dpd), session=session, tls13=number % 2 == 0)
+            assert (headers["X-CSTP-Keepalive"], headers["X-CSTP-DPD"]) == ([str(number + 1)], [str(dpd)])
+        assert 0 < len(connect_response._kept) <= connect_response.MAX_KEPT
