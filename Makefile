@@ -159,6 +159,8 @@ soak: build $(VENV)/.gssapi .build/site-packages
 	OCSENTRY_LOGINS=1000 $(BIN)/pytest -v tests/admin_api/store/test_used_codes.py
 	OCSENTRY_FLEET_WALKTHROUGH=1 $(BIN)/pytest -vs -m netns tests/e2e/fleet/test_walkthrough.py
 	OCSENTRY_FLEET_OPERATIONS=30000 OCSENTRY_FLEET_KILLS=20 OCSENTRY_FLEET_NEMESES=kill,restart,hang $(BIN)/pytest -vs tests/admin_api/fleet/test_history.py
+	OCSENTRY_FLEET_ROLLOUTS=100 $(BIN)/pytest -v tests/admin_api/fleet/policy/test_many_rollouts.py
+	OCSENTRY_FLEET_ROUNDS=100 OCSENTRY_FLEET_SEED=$$(date +%j) $(BIN)/pytest -vs -m netns tests/e2e/fleet/test_nemeses.py
 	OCSENTRY_BLOCKS=1000000 OCSENTRY_BLOCK_TUNNELS=100 OCSENTRY_API_RATE=1000 OCSENTRY_API_SECONDS=60 OCSENTRY_CHANGE_ROUNDS=100 \
 	    $(BIN)/pytest -vs -m netns tests/e2e/operation/test_api_load.py tests/e2e/faults/test_kill_changes.py
 	OCSENTRY_HOSTILE_ROUNDS=$(HOSTILE_ROUNDS) OCSENTRY_HOSTILE_CYCLES=10000 OCSENTRY_HOSTILE_TUNNELS=240 \

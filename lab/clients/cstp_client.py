@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from lab.traffic.probes import open_tls
+from lab.timeouts import TIMEOUT
+from lab.traffic.probes import Target, open_tls
 
 if TYPE_CHECKING:
     import ssl
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 DATA, DPD_REQUEST, DPD_RESPONSE, DISCONNECT, KEEPALIVE, COMPRESSED, TERMINATE = 0, 3, 4, 5, 7, 8, 9
 OFFERS = ("X-CSTP-Version: 1", "X-CSTP-Address-Type: IPv6,IPv4", "X-CSTP-Full-IPv6-Capability: true")
+_GATEWAY = Target()
 _USER_REQUEST = b"\xb0"  # the reason of a DISCONNECT
 
 
@@ -119,18 +121,20 @@ def connect_request(cookie: str, *headers: str) -> bytes:
     return ("\r\n".join([*lines, "", ""])).encode("latin-1")
 
 
-def log_in(host: Host, user: str, password: str) -> str:
+def log_in(host: Host, user: str, password: str, *, target: Target = _GATEWAY, timeout: float = TIMEOUT) -> str:
     """Returns the session cookie, or an empty text if the login was refused."""
-    with open_tls(host) as stream:
+    with open_tls(host, target, timeout=timeout) as stream:
         stream.sendall(login_request(user, password))
         answer = read_answer(stream)
     cookies = [re.match(r"webvpn=([^;]+)", value) for value in answer.headers.get("set-cookie", [])]
     return next((found[1] for found in cookies if found), "")
 
 
-def open_tunnel(host: Host, cookie: str, *headers: str) -> Tunnel | Answer:
+def open_tunnel(
+    host: Host, cookie: str, *headers: str, target: Target = _GATEWAY, timeout: float = TIMEOUT
+) -> Tunnel | Answer:
     """Returns the tunnel, or the answer that refused it."""
-    stream = open_tls(host)
+    stream = open_tls(host, target, timeout=timeout)
     try:
         stream.sendall(connect_request(cookie, *OFFERS, *headers))
         answer = read_answer(stream, body=False)

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.namespaces import run
 from lab.timeouts import TIMEOUT, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 # Of a cluster whose data is thrown away: few and small files of its log, so that little is left to remove at the end.
 FLEETING = {
@@ -33,18 +34,23 @@ DATABASE = "postgres"
 class Postgresql:
     """One cluster. ``start`` it, ``kill`` it as a crash does, ``stop`` it at the end."""
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, durable: bool = False, wrapper: Sequence[str] = (), address: str = "", make: bool = True
+    ) -> None:
         """``folder`` is created. It will hold a Unix socket, so its path is short, and all may enter its parents.
 
         ``durable``: a commit is on disk before it is answered, as operators have it and tests need not.
+        ``wrapper`` goes before each command. ``address``: where it listens besides. ``make`` no cluster yet: False.
         """
         self._options = {} if durable else FLEETING
         (self._programs,) = list(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
-        self._folder = folder
+        self._folder, self._wrapper, self.address = folder, wrapper, address
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir()
         shutil.chown(folder, ACCOUNT)
-        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D", str(folder / "data"))
+        if make:
+            options = ("--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+            self._run("initdb", *options, "-D", str(folder / "data"))
 
     @property
     def url(self) -> str:
@@ -57,7 +63,7 @@ class Postgresql:
         return self._process.pid
 
     def start(self) -> None:
-        options = {"listen_addresses": "", "unix_socket_directories": self._folder, **self._options}
+        options = {"listen_addresses": self.address, "unix_socket_directories": self._folder, **self._options}
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         command = self._as_account("postgres", "-D", str(self._folder / "data"), *words)
         with (self._folder / "log").open("ab") as log:
@@ -75,7 +81,7 @@ class Postgresql:
         self._process.wait(TIMEOUT)
         # A child that still ends holds the shared memory, and the next start would refuse.
         eventually(lambda: [pid for pid in children if _runs(pid)], lambda left: not left, "ended")
-        (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        run(*self._wrapper, "rm", "-f", str(self._folder / "data" / "postmaster.pid"))
 
     def save(self) -> None:
         """Make a backup while it runs: ``restore`` goes back to it."""
@@ -113,7 +119,7 @@ class Postgresql:
 
     def _as_account(self, program: str, *arguments: str) -> list[str]:
         become = ["setpriv", "--pdeathsig", "KILL", f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--clear-groups", "--"]
-        return [*become, str(self._programs / program), *arguments]
+        return [*self._wrapper, *become, str(self._programs / program), *arguments]
 
 
 def _runs(pid: str) -> bool:

@@ -45,6 +45,15 @@ class Impairment:
 NONE = Impairment()
 
 
+def open_tun(router: Namespace) -> int:
+    """The descriptor of a new TUN device ``imp0`` of the router. Reads do not wait."""
+    with router.entered():
+        device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", b"imp0", _IFF_TUN_NO_PI))
+    router.ip("link set imp0 txqueuelen 10000 up")
+    return device
+
+
 class ImpairedLink:
     """Forwards packets through one TUN device and applies ``impairment``, which may change at any time."""
 
@@ -54,10 +63,7 @@ class ImpairedLink:
         self.captured: list[bytes] = []  # the first IP packets that passed
         self._chance = random.Random(seed)
         self._delayed: list[tuple[int, bytes]] = []  # number of packets after which it is sent, packet
-        with router.entered():
-            self._device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-            fcntl.ioctl(self._device, _TUNSETIFF, struct.pack("16sH22x", b"imp0", _IFF_TUN_NO_PI))
-        router.ip("link set imp0 txqueuelen 10000 up")
+        self._device = open_tun(router)
         for family in "-4", "-6":
             router.run("ip", family, "rule", "add", "pref", "10", "iif", "imp0", "lookup", "main")
             router.run("ip", family, "rule", "add", "pref", "20", "ipproto", UDP, "lookup", str(_TABLE))

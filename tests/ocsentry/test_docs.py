@@ -181,3 +181,15 @@ def test_the_unit_runs_an_existing_command():
     assert lines["ExecStart"].split()[1] == "serve"
     assert lines["Type"] == "notify"
     assert lines["NoNewPrivileges"] == "yes"
+
+
+def test_each_promise_of_a_fleet_names_tests_that_exist():
+    page = (ROOT / "docs" / "fleet.md").read_text()
+    tables = page[page.index("## Promises") : page.index("## A site, step by step")]
+    rows = [line for line in tables.splitlines() if line.startswith("| ") and "shown by" not in line]
+    assert len(rows) > 40
+    known = {
+        name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())
+    }
+    assert [row for row in rows if not re.search(r"`test_\w+` \|$", row)] == []
+    assert {name for row in rows for name in re.findall(r"`(test_\w+)`", row)} - known == set()

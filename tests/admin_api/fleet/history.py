@@ -11,6 +11,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NEVER = float("inf")
 
@@ -37,12 +41,16 @@ class History:
     def count(self, result: str) -> int:
         return sum(one.result == result for one in self.operations)
 
-    def violations(self, limit: int) -> list[str]:
-        """Each admission that made more than ``limit`` definite holders of its key."""
+    def violations(self, limit: int, leave_out: Sequence[tuple[float, float]] = ()) -> list[str]:
+        """Each admission that made more than ``limit`` definite holders of its key.
+
+        ``leave_out``: beginnings and ends of times in which more are allowed.
+        """
         found = []
         for key, own in self._by_key():
             held = [(one.answered, one.released) for one in own if one.result == "ok"]
-            found += [f"{key} at {at:.6f}" for at in _peaks(held, limit)]
+            peaks = (at for at in _peaks(held, limit) if not any(start <= at <= end for start, end in leave_out))
+            found += [f"{key} at {at:.6f}" for at in peaks]
         return found
 
     def false_refusals(self, limit: int) -> list[str]:

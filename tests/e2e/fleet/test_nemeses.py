@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What clients of three real nodes see while networks, clocks, disks, nodes and databases fail: see site.py.
+
+OCSENTRY_FLEET_ROUNDS: rounds, each with a nemesis, every fourth with two at once (100 before a release). 0: those of a
+list, once. OCSENTRY_FLEET_SEED: which they are. OCSENTRY_FLEET_NEMESES: names, with commas, in place of the list.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from admin_api.store import migrations
+from tests.e2e.fleet.clients import LIMIT, USERS
+from tests.e2e.fleet.nemeses import NEMESES, OF_THE_NODES, OF_THE_STORE
+from tests.e2e.fleet.site import Site
+
+ROUNDS = int(os.environ.get("OCSENTRY_FLEET_ROUNDS", "0"))
+SEED = int(os.environ.get("OCSENTRY_FLEET_SEED", "1"))
+SHORT = "drop from store,cut peers,clock of a node,fail over"
+NAMED = os.environ.get("OCSENTRY_FLEET_NEMESES", SHORT).split(",")
+
+ENOUGH = 500  # sessions after which a control that was not caught is a failure
+SOURCE = (Path(next(iter(migrations.__path__))) / "fleet" / "admission.sql").read_text()
+ADMIT = re.search(r"CREATE FUNCTION fleet\.admit_v1.*?END \$\$;", SOURCE, re.DOTALL).group()
+WITHOUT_LIMIT = ADMIT.replace("CREATE", "CREATE OR REPLACE", 1).replace("BEGIN\n", "BEGIN\n  p_limit := 0;\n", 1)
+
+
+@pytest.fixture
+def folder():
+    """Of a short path, as that of a Unix socket has to be."""
+    with tempfile.TemporaryDirectory(prefix="ocs-site-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def rounds():
+    """Names of nemeses, one or two at a time."""
+    if not ROUNDS:
+        return [[name] for name in NAMED]
+    chosen = random.Random(SEED)
+    found = []
+    while len(found) < ROUNDS:
+        alone = [[name] for name in chosen.sample(sorted(NEMESES), 3)]
+        found += [*alone, [chosen.choice(sorted(OF_THE_STORE)), chosen.choice(sorted(OF_THE_NODES))]]
+    return found[:ROUNDS]
+
+
+def befall(site, names):
+    """All of them at once. A failure of one is the test's."""
+    with ThreadPoolExecutor(len(names)) as pool:
+        for running in [pool.submit(NEMESES[name], site) for name in names]:
+            running.result()
+
+
+def test_no_promise_is_broken_whatever_befalls_the_fleet(lab, claim, folder):
+    """The limit is exact here (``in_split = "hold"``) but while a database has lost what it had answered."""
+    site = Site(lab.network, claim, folder, hold=True, seed=SEED)
+    try:
+        site.clients.begin()
+        site.operator.begin()
+        for number, names in enumerate(rounds()):
+            before = site.clients.opened
+            befall(site, names)
+            site.whole()
+            site.go_on()
+            print(f"round {number}: {' and '.join(names)}: {site.clients.opened - before} sessions", flush=True)
+        site.end()
+        sessions, addresses = site.clients.sessions, site.clients.addresses
+        print(f"ok {sessions.count('ok')}, full {sessions.count('full')}, unknown {sessions.count('unknown')}")
+        print(f"packets dropped {site.router.dropped}, delayed {site.router.delayed}")
+        assert sessions.violations(LIMIT, site.loose) == []
+        assert sessions.violations(2 * LIMIT) == []
+        assert sessions.false_refusals(LIMIT) == []
+        assert addresses.violations(1) == []
+        assert site.clients.moved == []
+        assert sessions.count("ok") > len(NAMED)
+        assert sessions.count("full") > 0
+        for node in site.nodes:
+            assert missing_blocks(node, site.operator.blocked) == set()
+        check_rows(site)
+        check_control(site)
+    finally:
+        site.close()
+
+
+def missing_blocks(node, blocked):
+    found, cursor = set(), ""
+    while True:
+        page = node.api.get(f"/api/v1/blocks?limit=1000{cursor}")
+        found |= {one["cidr"] for one in page["items"]}
+        if not page.get("next_cursor"):
+            return set(blocked) - found
+        cursor = f"&cursor={page['next_cursor']}"
+
+
+def check_control(site):
+    """An admission that counts no session is caught."""
+    site.stores.primary.ask(WITHOUT_LIMIT)
+    site.clients = site.more_clients()
+    site.clients.begin()
+    while not site.clients.sessions.violations(LIMIT):
+        assert site.clients.opened < ENOUGH
+        site.go_on()
+    site.clients.end()
+
+
+def check_rows(site):
+    """Each session that was opened has one row, with an end."""
+    rows = site.stores.primary.ask('SELECT "user", count(*), count(ended_at) FROM public.sessions GROUP BY 1')
+    for user, count, ended in rows:
+        assert count == ended, user
+    assert {row[0] for row in rows} == set(USERS)
