@@ -76,5 +76,7 @@ class Scheduler:
             await asyncio.sleep(PERIOD)
             try:
                 await work()
+            except MemoryError:
+                logger.error("schedules could not be applied: no memory is left")  # noqa: TRY400
             except Exception:
                 logger.exception("schedules could not be applied")

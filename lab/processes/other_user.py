@@ -11,7 +11,7 @@ import stat
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def readable_by_all(*more: Path) -> list[str]:

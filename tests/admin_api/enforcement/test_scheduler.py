@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from admin_api.clock import Clock
+from admin_api.enforcement import scheduler
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
+from lab.timeouts import TIMEOUT
 from sentry_engine import Engine, Policy
 
 pytestmark = pytest.mark.asyncio
@@ -72,3 +75,19 @@ async def test_schedule_takes_effect_and_ends(enforcement, engine, wall):
     wall[0] += timedelta(hours=3)
     assert await apply_due() == 0
     assert engine.explain(INSIDE).verdict.accepted
+
+
+async def test_a_run_without_memory_is_told_in_one_line_and_repeated(enforcement, monkeypatch, caplog):
+    monkeypatch.setattr(scheduler, "PERIOD", 0)
+    runs, again = [], asyncio.Event()
+
+    async def work():
+        runs.append(None)
+        if len(runs) == 1:
+            raise MemoryError
+        again.set()
+
+    task = asyncio.create_task(enforcement._scheduler._run(work))
+    await asyncio.wait_for(again.wait(), TIMEOUT)
+    task.cancel()
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("ERROR", None)]
