@@ -46,7 +46,7 @@ RENEWED_VPN = frozenset(
     {
         *("host", "certificate", "private_key", "private_key_password_file", "ocsp_response", "certificates"),
         *("http_headers", "extra_headers", "ip_phones", "client_page", "camouflage.secret", "camouflage.realm"),
-        *("drain", "drain_at_least", "dtls_modes"),
+        *("drain", "drain_at_least", "dtls_modes", "kdc_proxy"),
         *("user_config_dir", "group_config_dir", "default_user_config", "default_group_config"),
     }
 )
@@ -57,7 +57,9 @@ RENEWED_AUTH = frozenset(
         *("totp.required", "totp.in_first_form"),
     }
 )
-RENEWED = frozenset({f"vpn.{key}" for key in RENEWED_VPN} | {f"auth.{key}" for key in RENEWED_AUTH})
+RENEWED = frozenset(
+    {f"vpn.{key}" for key in RENEWED_VPN} | {f"auth.{key}" for key in RENEWED_AUTH} | {"accounting.interim"}
+)
 GROUPS = "groups."
 AUTH = ".auth"  # of a group
 

@@ -71,6 +71,7 @@ class LiveReload:
         started: Started,
         vpn: Callable[[], VpnServer],
         logins: Callable[[], Logins],
+        follow: Callable[[LoadedConfig], None],
     ) -> None:
         """``config`` is the file's, ``overrides`` are those of the API over it. ``hosts``: changed in place."""
         self._config = config
@@ -80,7 +81,7 @@ class LiveReload:
         self._control, self._enforcement, self._engine, self._events = control, enforcement, engine, events
         self._log, self._hosts, self._resolver, self._sessions = log, hosts, resolver, sessions
         self._started, self._vpn = started, vpn
-        self._renewal = Renewal(started.helper, control, vpn, logins)
+        self._renewal = Renewal(started.helper, control, vpn, logins, follow)
         self._lock = asyncio.Lock()
         self._problems: tuple[str, ...] = ()
         self.needs_restart: tuple[str, ...] = ()

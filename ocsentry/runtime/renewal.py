@@ -41,8 +41,9 @@ READ_LATER = ("vpn.", "auth.certificate.", "auth.ocpasswd_file", "auth.oath_file
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What ``put_in_force`` needs. ``opened`` belongs to it, or is closed by ``drop``."""
+    """What ``put_in_force`` needs. ``opened`` belongs to it, or to the caller if that fails."""
 
+    config: LoadedConfig
     settings: VpnSettings
     accounts: Accounts
     tls: tuple[TlsHost, ...]
@@ -50,12 +51,17 @@ class Prepared:
 
 
 class Renewal:
-    """``vpn`` and ``logins`` return what is made after this object."""
+    """``vpn`` and ``logins`` return what is made after this object. ``follow`` is told what is in force."""
 
     def __init__(
-        self, helper: Helper, control: ControlWorker, vpn: Callable[[], VpnServer], logins: Callable[[], Logins]
+        self,
+        helper: Helper,
+        control: ControlWorker,
+        vpn: Callable[[], VpnServer],
+        logins: Callable[[], Logins],
+        follow: Callable[[LoadedConfig], None],
     ) -> None:
-        self._helper, self._control, self._vpn, self._logins = helper, control, vpn, logins
+        self._helper, self._control, self._vpn, self._logins, self._follow = helper, control, vpn, logins, follow
 
     async def prepare(self, config: LoadedConfig, settings: VpnSettings, running: VpnSettings) -> Prepared:
         """``settings`` are those to come, with what cannot change as it runs.
@@ -75,11 +81,12 @@ class Renewal:
         except BaseException as error:
             await opened.aclose()
             raise (_explain(error) if isinstance(error, CertificateError) else error) from error
-        return Prepared(settings, accounts, tls, opened)
+        return Prepared(config, settings, accounts, tls, opened)
 
     def put_in_force(self, prepared: Prepared) -> None:
         """Raises ``GatewayError``, then nothing has changed."""
         self._vpn().renew(prepared.settings, prepared.accounts, prepared.tls)
+        self._follow(prepared.config)
         self._logins().take(prepared.opened, LIFETIMES * prepared.settings.auth.timeout)
 
     async def _open(self, config: LoadedConfig) -> tuple[Accounts, AsyncExitStack]:

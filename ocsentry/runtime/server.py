@@ -168,6 +168,7 @@ class Server:
             started=self._started,
             vpn=lambda: self._vpn,
             logins=lambda: self._logins,
+            follow=self._follow,
         )
         await self._enforcement.start()
         await self._restore_engine_state()
@@ -276,7 +277,9 @@ class Server:
         )
         self._made.push_async_callback(self._logins.close)
         opened = await self._logins.open()
-        accounting = await self._made.enter_async_context(open_accounting(opened.context, self._sessions))
+        reporter = open_accounting(opened.context, self._sessions)
+        self._accounting = await self._made.enter_async_context(reporter)
+        self._kdc_proxy = KdcProxy(self._config.vpn.kdc_proxy, self._events, opened.pages)
         hooks = await self._made.enter_async_context(open_hooks(started.hooks, started.pam, self._config, self._events))
         client_routes = await self._made.enter_async_context(KernelRoutes(started.helper, self._events).running())
         self._routes.watch(client_routes)
@@ -285,7 +288,7 @@ class Server:
             engine=self._engine,
             users=opened.accounts.own.users,
             methods=opened.accounts.own.methods,
-            pages=KdcProxy(self._config.vpn.kdc_proxy, self._events, opened.pages),
+            pages=self._kdc_proxy,
             journal=self._store,
             events=self._events,
             descriptors=self._started.descriptors,
@@ -293,7 +296,7 @@ class Server:
             signing=self._started.helper if self._started.descriptors.signers else None,
             worker_filter=self._started.worker_filter or b"",
             resolver=self._settings,
-            accounting=accounting,
+            accounting=self._accounting,
             hooks=hooks,
             settings_files=opened.accounts.own.settings_files,
             client_routes=client_routes,
@@ -305,6 +308,12 @@ class Server:
         self._made.push_async_callback(self._stop_vpn)
         store_listeners(self._config, self._started)
         self._sessions.attach(self._vpn.sessions)
+
+    def _follow(self, config: LoadedConfig) -> None:
+        """What a reload renews beside the VPN."""
+        self._kdc_proxy.use(config.vpn.kdc_proxy)
+        if self._accounting is not None:
+            self._accounting.updates.interval = config.values.accounting.interim
 
     async def _open_api(self) -> None:
         """Its libraries take as long to load as all the rest: in a thread, while clients log in already."""

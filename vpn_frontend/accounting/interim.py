@@ -20,10 +20,13 @@ _random = SystemRandom()
 
 
 class InterimSchedule:
-    """Sessions whose start was told. ``interval``: seconds, where a session has none of its own; 0: no updates."""
+    """Sessions whose start was told. ``interval``: seconds, where a session has none of its own; 0: no updates.
+
+    Another ``interval`` holds from a session's next update on, and for sessions to come.
+    """
 
     def __init__(self, interval: int) -> None:
-        self._interval = interval
+        self.interval = interval
         self._due: dict[str, tuple[float, AccountedSession]] = {}
 
     def __len__(self) -> int:
@@ -37,8 +40,8 @@ class InterimSchedule:
     def _interval_of(self, session: AccountedSession) -> int:
         """A server's wish, but not below the RFC's bound, unless the configuration itself is shorter."""
         if not session.interim:
-            return self._interval
-        return max(session.interim, min(self._interval or MIN_INTERIM, MIN_INTERIM))
+            return self.interval
+        return max(session.interim, min(self.interval or MIN_INTERIM, MIN_INTERIM))
 
     def remove_session(self, session_id: str) -> None:
         self._due.pop(session_id, None)

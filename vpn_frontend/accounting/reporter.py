@@ -63,7 +63,7 @@ class AccountingReporter:
         self._events = events
         self._clock = clock
         self._wall_clock = wall_clock
-        self._updates = InterimSchedule(interim)
+        self.updates = InterimSchedule(interim)
         self._update_tasks: dict[str, asyncio.Task[None]] = {}
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
@@ -92,7 +92,7 @@ class AccountingReporter:
 
     async def stop(self) -> None:
         """Tell what can be told in ``STOP_DEADLINE``. The ledger keeps the rest."""
-        self._updates.clear()
+        self.updates.clear()
         if self._tasks:
             self.wake()
             with suppress(TimeoutError):
@@ -121,7 +121,7 @@ class AccountingReporter:
         """Updates of sessions that outlived a former process go on. Those that did not are dropped when due."""
         if not self._followed:
             for session in await self._ledger.open_told():
-                self._updates.add_session(session, self._clock())
+                self.updates.add_session(session, self._clock())
             self._followed = True
 
     async def _tell_due(self) -> None:
@@ -170,9 +170,9 @@ class AccountingReporter:
                 await self._servers.ask(start_question(session, self._nas_identifier, self._wall_clock()))
                 self._told_started.append(session.id)
             if session.ended_at is None:
-                self._updates.add_session(session, self._clock())
+                self.updates.add_session(session, self._clock())
                 return True
-            self._updates.remove_session(session.id)
+            self.updates.remove_session(session.id)
             await self._cancel_update(session.id)
             await self._servers.ask(stop_question(session, self._nas_identifier, self._wall_clock()))
             self._told_ended.append(session.id)
@@ -210,10 +210,10 @@ class AccountingReporter:
 
     def send_updates(self, now: float) -> None:
         """Send the updates that are due, unless no server answers."""
-        for session in self._updates.take_due(now):
+        for session in self.updates.take_due(now):
             view = self._view(session.id)
             if view is None:
-                self._updates.remove_session(session.id)
+                self.updates.remove_session(session.id)
             if view is None or self._servers.all_dead or len(self._update_tasks) >= MAX_UPDATES:
                 continue
             task = asyncio.create_task(self._update(session, view))
@@ -225,7 +225,7 @@ class AccountingReporter:
             del self._update_tasks[session_id]
 
     async def _update(self, session: AccountedSession, view: SessionView) -> None:
-        counted = self._updates.with_view(session, view)
+        counted = self.updates.with_view(session, view)
         with suppress(NoAnswerError):  # the servers report it
             await self._servers.ask(interim_question(counted, self._nas_identifier, self._wall_clock()))
 

@@ -44,6 +44,10 @@ class KdcProxy:
         self._pages = pages
         self._events = events
         self._requests: dict[Endpoint, int] = {}  # that wait, by KDC: one that hangs holds up its own clients only
+        self.use(realms)
+
+    def use(self, realms: Sequence[KdcRealm]) -> None:
+        """Requests to come are passed on by ``realms``."""
         self._realms: dict[str, list[KdcRealm]] = {}
         for one in realms:
             self._realms.setdefault(one.path, []).append(one)

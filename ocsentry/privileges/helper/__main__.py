@@ -21,6 +21,7 @@ from ocsentry.privileges.capabilities import CAP_DAC_READ_SEARCH, CAP_NET_ADMIN,
 from ocsentry.privileges.drop import Restrictions, drop
 from ocsentry.privileges.filters import Role, build
 from ocsentry.privileges.helper.answer import Answer, Refused
+from ocsentry.privileges.helper.late_files import mentioned_folders
 from ocsentry.privileges.helper.protocol import ProtocolError, receive_message, send_message
 from ocsentry.privileges.helper.scope import Scope
 from ocsentry.privileges.helper.verbs import VERBS
@@ -40,6 +41,7 @@ IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KEPT = frozenset([CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_DAC_READ_SEARCH])  # as far as it is started with them
 CONFIG_ARGUMENT = 2
 TUN = Path("/dev/net/tun")
+ANY_FILE = "file"  # stands for those of a folder
 
 
 def main() -> None:
@@ -72,7 +74,9 @@ def confine(setup: Document, link: socket.socket) -> tuple[Scope, Verbs]:
     if scope.private_files:
         verbs |= SigningProcess.start(seccomp, landlock=landlock, inherited=[link]).verbs()
     program = None if seccomp == "off" else build(Role.HELPER, seccomp)
-    reach = reach_of_helper([scope.configuration, *scope.files.values()], [TUN]) if landlock else None
+    files = [scope.configuration, *scope.files.values()]
+    files += [folder / ANY_FILE for folder in mentioned_folders(scope.configuration)]
+    reach = reach_of_helper(files, [TUN]) if landlock else None
     drop(Restrictions(None, program, reach, KEPT, Port.CONNECT))
     return scope, verbs
 

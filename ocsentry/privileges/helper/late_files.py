@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.helper.answer import Answer, Refused
+from ocsentry.privileges.reach import SHARED_BY_MANY
 from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ MAX_LATE = 1024  # files, of all reloads
 MAX_CONFIGURATION = 1 << 20  # bytes
 PRIVATE_KEY = b"PRIVATE KEY-----"  # RFC 7468: PEM is the only form in which keys are read
 COMMENT = (b"#", b";")
+MAX_FOLDERS = 64
+_PATHS = re.compile(rb"(?<![\w.@/:-])/[\w.@/+-]+")
 BEFORE, AFTER = rb"(?:^|[\s\"'=\[,])", rb"(?:$|[\s\"'\],#])"
 
 
@@ -60,6 +64,20 @@ def is_named(configuration: bytes, path: Path, base: Path) -> bool:
     pattern = re.compile(BEFORE + rb"(?:" + words + rb")" + AFTER)
     lines = (line.strip() for line in configuration.splitlines())
     return any(pattern.search(line) for line in lines if not line.startswith(COMMENT))
+
+
+def mentioned_folders(configuration: Path) -> tuple[Path, ...]:
+    """The folders of files that the configuration mentions, in comments too: an operator may uncomment the line later.
+
+    They widen what Landlock lets the helper read, not what it gives: ``name_file`` decides on that.
+    """
+    try:
+        words = _PATHS.findall(_read(configuration))
+    except OSError:  # it is read by others, who say so
+        return ()
+    folders = dict.fromkeys(Path(os.fsdecode(word)).parent for word in words)
+    found = (folder for folder in folders if folder not in SHARED_BY_MANY and folder.is_dir())
+    return tuple(islice(found, MAX_FOLDERS))
 
 
 def check_content(descriptor: int, path: Path, limit: int) -> None:

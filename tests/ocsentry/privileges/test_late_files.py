@@ -8,7 +8,7 @@ import pytest
 
 from ocsentry.privileges.helper.answer import Refused
 from ocsentry.privileges.helper.client import Helper, HelperError
-from ocsentry.privileges.helper.late_files import MAX_LATE, is_named, name_file
+from ocsentry.privileges.helper.late_files import MAX_LATE, is_named, mentioned_folders, name_file
 from ocsentry.privileges.helper.scope import Scope
 from ocsentry.privileges.helper.verbs import read_key
 from vpn_frontend.gateway.tun import TunDevice
@@ -105,5 +105,28 @@ def test_the_helper_process_reads_the_configuration_itself(scope, tmp_path):
         (tmp_path / "new.pem").write_text("new")
         helper.name_files([tmp_path / "new.pem"], [])
         assert helper.read_key(tmp_path / "new.pem", 100) == b"new"
+    finally:
+        helper.close()
+
+
+def test_folders_that_the_configuration_mentions_are_within_reach(tmp_path):
+    for name in ("a", "b", "c", "etc"):
+        (tmp_path / name).mkdir()
+    configuration = tmp_path / "etc" / "ocserv.conf"
+    text = "server-key = {0}/a/key\n#auth = plain[passwd={0}/b/users,otp={0}/missing/codes]\nurl = https://h/etc/x\n"
+    configuration.write_text(text.format(tmp_path) + "pid-file = /run/pid\nlistening = 10.0.0.0/8\n")
+    assert mentioned_folders(configuration) == (tmp_path / "a", tmp_path / "b")
+    assert mentioned_folders(tmp_path / "gone") == ()
+    scope = Scope({}, TunDevice("ocstest9", (), 1400), (), configuration=configuration)
+    (tmp_path / "b" / "users").write_text("u")
+    (tmp_path / "c" / "users").write_text("u")
+    helper = Helper.start(scope)
+    try:
+        helper.confine(seccomp="kill", landlock=True)
+        configuration.write_text(f"auth = plain[passwd={tmp_path}/b/users,otp={tmp_path}/c/users]\n")
+        helper.name_files([tmp_path / "b" / "users", tmp_path / "c" / "users"], [])
+        assert helper.read_key(tmp_path / "b" / "users", 9) == b"u"
+        with pytest.raises(HelperError, match="Permission denied"):
+            helper.read_key(tmp_path / "c" / "users", 9)
     finally:
         helper.close()

@@ -28,3 +28,16 @@ def test_without_an_interval_nothing_is_told():
     schedule = InterimSchedule(0)
     schedule.add_session(make_session(), 0)
     assert len(schedule) == 0
+
+
+def test_another_interval_holds_from_the_next_update_on():
+    schedule, session = InterimSchedule(300), make_session()
+    schedule.add_session(session, 0)
+    schedule.interval = 100
+    assert schedule.take_due(260) == []
+    assert schedule.take_due(340) == [session]
+    assert schedule.take_due(340 + 89) == []
+    assert schedule.take_due(340 + 111) == [session]
+    schedule.interval = 0
+    assert schedule.take_due(1000) == [session]
+    assert len(schedule) == 0

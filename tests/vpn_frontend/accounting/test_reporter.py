@@ -167,7 +167,7 @@ async def test_a_session_that_no_packet_holds_does_not_block_the_others(make_har
 async def test_updates_have_the_counters_of_the_moment(make_harness):
     harness = await make_harness(interim=300)
     harness.ledger.put(make_session("one"), make_session("quick", interim=60))
-    await harness.until(lambda: len(harness.reporter._updates) == 2)
+    await harness.until(lambda: len(harness.reporter.updates) == 2)
     view = SimpleNamespace(counters=Counters(rx_bytes=11, tx_bytes=22), address=make_session().address)
     harness.views.update({"one": view, "quick": view})
     harness.reporter.send_updates(harness.clock.now + 66.1)
@@ -188,7 +188,7 @@ async def test_updates_of_a_session_that_outlived_the_process_go_on(make_harness
     ledger = MemoryLedger()
     ledger.put(make_session("one", start_told=True))
     harness = await make_harness(interim=60, ledger=ledger)
-    await harness.until(lambda: len(harness.reporter._updates) == 1)
+    await harness.until(lambda: len(harness.reporter.updates) == 1)
     harness.views["one"] = SimpleNamespace(counters=Counters(rx_bytes=11), address=make_session().address)
     harness.reporter.send_updates(harness.clock.now + 66.1)
     await harness.until(lambda: harness.told(INTERIM) == [(INTERIM, "one")])
@@ -198,7 +198,7 @@ async def test_updates_of_a_session_that_outlived_the_process_go_on(make_harness
 async def test_no_update_follows_a_stop(make_harness):
     harness = await make_harness(interim=60)
     harness.ledger.put(make_session("one"))
-    await harness.until(lambda: len(harness.reporter._updates) == 1)
+    await harness.until(lambda: len(harness.reporter.updates) == 1)
     harness.views["one"] = SimpleNamespace(counters=Counters(), address=make_session().address)
     harness.server.script[:] = [lambda request: take(request) if b"\x28\x06\0\0\0\2" in request else []]
     harness.reporter.send_updates(harness.clock.now + 100)

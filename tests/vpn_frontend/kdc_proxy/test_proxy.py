@@ -58,6 +58,15 @@ async def test_a_message_reaches_the_kdc_of_its_realm_and_the_answer_comes_back(
 
 
 @pytest.mark.asyncio
+async def test_other_realms_hold_for_requests_to_come():
+    async with kdc(ANSWER) as (first, to_first), kdc(ANSWER) as (second, to_second):
+        proxy = KdcProxy([KdcRealm("/KdcProxy", "A.TEST", first)], MemoryEvents())
+        proxy.use([KdcRealm("/KdcProxy", "A.TEST", second)])
+        assert (await proxy.show(ask(render_proxy_message(REQUEST)))).status == 200
+    assert (to_first, to_second) == ([], [REQUEST])
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("answer", [b"", b"\0\0", b"\0\0\0\7short", b"\0\0\0\0", (MAX_REPLY + 1).to_bytes(4, "big")])
 async def test_a_kdc_that_breaks_off_or_lies_is_a_bad_gateway(answer):
     events = MemoryEvents()
