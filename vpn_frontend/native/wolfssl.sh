@@ -82,6 +82,26 @@ s/ssl->peerCert\./ssl->peerCert->/g"
 rng_kept='    if (ssl->options.tls1_1 == 0$'
 edit_rng="/^void FreeHandshakeResources(/,/^}/s/^$rng_kept/    if (ssl->options.tls1_1 == 0 || ssl->specs.cipher_type == aead/"
 
+# Data in wolfSSL's buffers is wiped after each record, in steps of 8 bytes between two full memory fences. The C library's explicit_bzero
+# wipes as surely, and as wide as the processor can. Short fields are wiped as before: a call costs more there.
+wipe_start='    unsigned long \*zl;'
+edit_wipe="/^WC_MISC_STATIC WC_INLINE void ForceZero(/,/^}/s/^$wipe_start/&\\
+\\
+    if (len >= 128) {\\
+        explicit_bzero(mem, len);\\
+        return;\\
+    }/"
+# Each record in sequence shifts the replay window by one bit. The steps of the release depend on each other; these do not, so they become
+# vector instructions. Shifts by a word or more are left as they are.
+window_steps='        for (i = 0; i < WOLFSSL_DTLS_WINDOW_WORDS; i++) {'
+edit_window="/^static void _DtlsUpdateWindowGTSeq(/,/^}/s/^$window_steps/        if (idx == 0) {\\
+            for (i = 1; i < WOLFSSL_DTLS_WINDOW_WORDS; i++)\\
+                window[i] = (oldWindow[i] << diff) | (oldWindow[i - 1] >> (DTLS_WORD_BITS - diff));\\
+            window[0] = oldWindow[0] << diff;\\
+        }\\
+        else\\
+&/"
+
 say() { printf 'wolfssl: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
@@ -93,7 +113,7 @@ fi
 
 # shellcheck disable=SC2086  # both are lists of words
 key=$(printf '%s ' "$version" $switches $extra $flags "$edit" "$edit_hello" "$edit_field" "$edit_epochs" \
-    "$edit_peer_field" "$edit_peer" "$edit_rng" "$(uname -m)" | sha256sum | cut -c1-12)
+    "$edit_peer_field" "$edit_peer" "$edit_rng" "$edit_wipe" "$edit_window" "$(uname -m)" | sha256sum | cut -c1-12)
 prefix=$cache/wolfssl-$version-$key
 if [ -f "$prefix/.complete" ]; then
     printf '%s\n' "$prefix"
@@ -158,6 +178,10 @@ if grep -q "^$peer_field" wolfssl/internal.h && grep -q "^$peer_end" src/interna
 else
     say "release $version keeps the peer's certificate in another way; left as it is"
 fi
+sed -i "$edit_wipe" wolfcrypt/src/misc.c
+grep -q 'explicit_bzero(mem, len)' wolfcrypt/src/misc.c || say "release $version wipes in another way; left as it is"
+sed -i "$edit_window" src/internal.c
+grep -q 'oldWindow\[i - 1\] >>' src/internal.c || say "release $version shifts its window in another way; left as it is"
 sed -i "$edit_rng" src/internal.c
 grep -q 'tls1_1 == 0 || ssl->specs.cipher_type == aead' src/internal.c || say "release $version frees its generator in another way; left as it is"
 {
