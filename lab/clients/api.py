@@ -21,14 +21,15 @@ ADMIN_PORT = 8443
 class Api:
     """Calls over one persistent connection, made inside the server's namespace."""
 
-    def __init__(self, gateway: Namespace, token: str) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Namespace, token: str, *, timeout: float = TIMEOUT) -> None:
+        """``timeout``: seconds for an answer."""
+        self._gateway, self._timeout = gateway, timeout
         self.token = token
         self._connection: http.client.HTTPConnection | None = None
 
-    def another(self) -> Api:
+    def another(self, *, timeout: float = TIMEOUT) -> Api:
         """Returns a client with the same token and its own connection, for another thread."""
-        return Api(self._gateway, self.token)
+        return Api(self._gateway, self.token, timeout=timeout)
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Returns the status and the parsed body."""
@@ -85,7 +86,7 @@ class Api:
 
     def _connect(self) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("127.0.0.1", ADMIN_PORT)
-        connection.sock = self._gateway.connect(("127.0.0.1", ADMIN_PORT), timeout=TIMEOUT)
+        connection.sock = self._gateway.connect(("127.0.0.1", ADMIN_PORT), timeout=self._timeout)
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = connection
         return connection

@@ -13,7 +13,7 @@ import shutil
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -211,8 +211,8 @@ class Site:
                 self.router.set(store.address, _way_address(number), back)
 
     def _is_member(self, node: Server) -> bool:
-        with suppress(OSError):
-            status, found = node.api.call("GET", "/api/v1/fleet")
+        with suppress(OSError), closing(node.api.another(timeout=LONGEST)) as api:
+            status, found = api.call("GET", "/api/v1/fleet")
             return status == 200 and found["state"] == "member"
         return False
 
