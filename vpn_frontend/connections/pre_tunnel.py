@@ -106,7 +106,7 @@ class PreTunnelConnections:
             event.bindings,
         )
         host = self._hosts.get(event.host)
-        if host is None:  # it was removed while TLS shook hands
+        if host is None:  # it was removed since TLS began
             self._gateway.close_connection(event.connection_id)
             return
         if event.peer_certificate and host.revoked and is_listed(event.peer_certificate, host.revoked):

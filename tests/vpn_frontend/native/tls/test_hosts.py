@@ -19,7 +19,6 @@ from vpn_frontend.gateway.interface import (
     ClientAuthorities,
     ConnectionClosed,
     ConnectionUp,
-    GatewayError,
     TlsHost,
 )
 
@@ -150,9 +149,13 @@ def test_no_session_is_resumed_once_certificates_are_asked_for(start, other_pair
     assert not resume(bench, client)
 
 
-def test_hosts_may_not_change_while_sessions_refer_to_them(bench, other_pair):
-    with pytest.raises(GatewayError, match="hosts are others"):
-        bench.gateway.set_hosts((TlsHost((parse_certificate(*other_pair),)),))
+def test_a_removed_host_is_no_host_of_those_who_shook_hands_with_it(bench, other_pair):
+    silent = bench.client(server_name="other.test")
+    bench.gateway.set_hosts((TlsHost((parse_certificate(*other_pair),)),))
+    silent.send(b"x")
+    assert bench.wait(ConnectionUp).host not in ("", "other.test")
+    _, up = bench.connected(server_name="other.test")
+    assert up.host == ""
 
 
 @pytest.mark.parametrize("flag", ["-tls1_2", "-tls1_3"])
