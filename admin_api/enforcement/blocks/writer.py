@@ -177,7 +177,8 @@ class BlockWriter:
                 return
             if not self._waiting or not written:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), None if written else RETRY)
+                    async with asyncio.timeout(None if written else RETRY):
+                        await self._wake.wait()
 
     async def _attempt(self) -> bool:
         """Try to write everything that waits. Returns false if something still waits for the store."""
