@@ -52,23 +52,25 @@ def rounds():
     return found[:ROUNDS]
 
 
-def befall(site, names):
-    """All of them at once. A failure of one is the test's."""
-    with ThreadPoolExecutor(len(names)) as pool:
-        for running in [pool.submit(NEMESES[name], site) for name in names]:
-            running.result()
+def befall(pool, site, names):
+    """All of them at once. A failure of one is the test's.
+
+    The threads live as long as the site: the kernel kills a program when the thread ends that has started it.
+    """
+    for running in [pool.submit(NEMESES[name], site) for name in names]:
+        running.result()
 
 
 @pytest.mark.skipif(not (ROUNDS or NAMED), reason="OCSENTRY_FLEET_ROUNDS is not set: make soak does it")
 def test_no_promise_is_broken_whatever_befalls_the_fleet(lab, claim, folder):
     """The limit is exact here (``in_split = "hold"``) but while a database has lost what it had answered."""
-    site = Site(lab.network, claim, folder, hold=True, seed=SEED)
+    site, pool = Site(lab.network, claim, folder, hold=True, seed=SEED), ThreadPoolExecutor(2)
     try:
         site.clients.begin()
         site.operator.begin()
         for number, names in enumerate(rounds()):
             before = site.clients.opened
-            befall(site, names)
+            befall(pool, site, names)
             site.whole()
             site.go_on()
             print(f"round {number}: {' and '.join(names)}: {site.clients.opened - before} sessions", flush=True)
@@ -89,6 +91,7 @@ def test_no_promise_is_broken_whatever_befalls_the_fleet(lab, claim, folder):
         check_control(site)
     finally:
         site.close()
+        pool.shutdown()
 
 
 def missing_blocks(node, blocked):
