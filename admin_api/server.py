@@ -127,7 +127,8 @@ class _InProcess(uvicorn.Server):
         """Refreshes the date header once a second, where the library wakes up ten times to look for its end."""
         while not await self.on_tick(0):
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._leaving.wait(), TICK)
+                async with asyncio.timeout(TICK):
+                    await self._leaving.wait()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

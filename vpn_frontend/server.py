@@ -209,7 +209,8 @@ class VpnServer:
         if not suspend:
             self._table.shut_down(text, time.monotonic())
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._until_empty(), CLOSE_DEADLINE)
+                async with asyncio.timeout(CLOSE_DEADLINE):
+                    await self._until_empty()
         if suspend and self._fleet is not None:
             await self.written(CLOSE_DEADLINE)
             self._recorder.checkpoint(self.sessions.list())
@@ -223,7 +224,8 @@ class VpnServer:
         if not suspend:
             self._table.abandon_gateway(time.monotonic())
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._recorder.drain(), JOURNAL_DEADLINE)
+            async with asyncio.timeout(JOURNAL_DEADLINE):
+                await self._recorder.drain()
         self._former.close(suspended=suspend)
         for task in self._tasks:
             task.cancel()
@@ -282,7 +284,8 @@ class VpnServer:
         least = asyncio.create_task(asyncio.sleep(self._settings.drain_at_least))
         if self._settings.drain:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._until_empty(), self._settings.drain)
+                async with asyncio.timeout(self._settings.drain):
+                    await self._until_empty()
         await least
 
     async def _until_empty(self) -> None:

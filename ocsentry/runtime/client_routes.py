@@ -95,7 +95,8 @@ class KernelRoutes:
     async def _follow(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), RETRY if self._reported else None)
+                async with asyncio.timeout(RETRY if self._reported else None):
+                    await self._changed.wait()
             self._changed.clear()
             for network in [network for network in self._present if network not in self._wanted]:
                 await self._change("del", network)

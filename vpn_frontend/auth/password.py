@@ -155,7 +155,8 @@ class PasswordChecker:
         self._queue.put(rank, check)
         try:
             # The place is free when a thread has finished or skipped the check, not when the caller has given up.
-            right = await asyncio.wait_for(answer, self._deadline)
+            async with asyncio.timeout(self._deadline):
+                right = await answer
         except TimeoutError:
             raise OverloadError from None
         if source is not None:

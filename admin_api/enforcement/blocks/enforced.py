@@ -320,7 +320,7 @@ class BlockList:
             soonest = self._deadlines.next_deadline()
             sleep = LONGEST_SLEEP if soonest is None else min(max(soonest - self._clock.monotonic(), 0), LONGEST_SLEEP)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(sleep):  # wait_for of Python 3.11 loses a cancellation beside the event
+                async with asyncio.timeout(sleep):
                     await self._changed.wait()
             try:
                 async with self._lock:

@@ -66,7 +66,8 @@ class FilterFollower:
             self._next_round = asyncio.get_running_loop().create_future()
         self._wake.set()
         try:
-            await asyncio.wait_for(asyncio.shield(self._next_round), self._lift_wait)
+            async with asyncio.timeout(self._lift_wait):
+                await asyncio.shield(self._next_round)
         except TimeoutError:
             self._report_behind()
 
@@ -94,7 +95,8 @@ class FilterFollower:
             if self._next_round is None:
                 self._wake.clear()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), max(INTERVAL, SHARE * (time.monotonic() - began)))
+                    async with asyncio.timeout(max(INTERVAL, SHARE * (time.monotonic() - began))):
+                        await self._wake.wait()
 
     async def _lift_waiting(self) -> None:
         """One round of removals, for the callers that wait now."""

@@ -152,3 +152,19 @@ def test_a_failure_says_whether_the_kernel_may_still_drop(engine, helper, number
         assert events.kinds()[-1] == LogEvent.KERNEL_FILTER_RESTORED
 
     run(engine, helper, scenario, lift_wait=0.2)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_stop_at_the_moment_of_a_change_ends_the_follower(engine, helper, turns):
+    """``turns`` of the event loop after the change: ``wait_for`` of Python 3.11 lost the stop after one."""
+
+    async def scenario(follower, events):
+        await until(lambda: follower._wake._waiters)  # it rests
+        follower._wake.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(TIMEOUT):
+            await follower.stop()
+        assert follower._task.done()
+
+    run(engine, helper, scenario)
