@@ -139,7 +139,7 @@ static bool match_table(struct walk *walk, unsigned tier)
 /* True if a tier cannot decide: most have no value for most addresses. An explanation shows those tiers too. */
 static inline bool cannot_decide(const struct walk *walk, unsigned tier)
 {
-    if (walk->step || walk->cell[0] >> tier & 1)
+    if (walk->step || walk->cell[0] >> tier & 1 || (tier == RULES && walk->found & SE_CELL_RULE))
         return false;
     return tier == RULES ? se_blocklist_is_empty(walk->state->blocklist) : tier != COUNTRY || walk->policy->snapshot->on_missing == SE_NO_ACTION;
 }
