@@ -84,8 +84,10 @@ class Control:
 async def test_a_file_that_does_not_go_with_the_overrides_changes_nothing(tmp_path):
     (tmp_path / "ocsentry.toml").write_text("")
     config, events = load_config(tmp_path / "ocsentry.toml"), Events()
-    parts = dict.fromkeys(("enforcement", "engine", "log", "hosts", "logins", "resolver", "sessions", "vpn"))
-    live = LiveReload(config, {}, control=Control(), events=events, started=SimpleNamespace(helper=None), **parts)
+    names = ("enforcement", "engine", "follow", "hosts", "log", "logins", "resolver", "sessions", "vpn")
+    live = LiveReload(
+        config, {}, control=Control(), events=events, started=SimpleNamespace(helper=None), **dict.fromkeys(names)
+    )
     live.overrides = {SAME: "many"}  # as a file of another version would see it
     report = await live.reload("a test")
     assert SAME in report.problems[0]
