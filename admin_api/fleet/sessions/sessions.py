@@ -39,7 +39,7 @@ DONE_ONE = (
     "UPDATE fleet.orders SET done_at = clock_timestamp()"
     " WHERE node = %s AND session = %s AND generation = %s AND kind = %s AND done_at IS NULL"
 )
-SWEEP = "SELECT * FROM fleet.sweep_sessions_v1(make_interval(secs => %s))"
+SWEEP = "SELECT * FROM fleet.sweep_sessions_v2(make_interval(secs => %s))"
 SWEEP_LOGINS = "SELECT fleet.sweep_logins_v1(%s)"
 MOST_SWEPT = 20_000  # logins in one call: some 100 ms of the database
 SHORT = "SELECT pool FROM fleet.short_pools_v1(%s)"

@@ -278,6 +278,25 @@ async def test_lost_sessions_end_once_their_cookies_have_and_no_node_may_carry_t
     assert ask("SELECT lost_at FROM fleet.sessions WHERE node = :node", node=c.id) == [(None,)]
 
 
+async def test_moments_ahead_of_a_clock_that_went_back_hold_no_place(nodes, silence, ask):
+    """As after a failover to a database whose clock is an hour behind."""
+    a, b, _ = nodes
+    lost, dead = make_entry("l"), make_entry("d")
+    await a.admit(lost)
+    await b.admit(dead)
+    await a.calls.call(LOSE, (a.id, bytes.fromhex(lost.session), 1))
+    await fall_silent(b)
+    silence(b)
+    ask("UPDATE fleet.sessions SET lost_at = lost_at + interval '1 h'")
+    ask("UPDATE fleet.beats SET seen_at = clock_timestamp() + interval '1 h' WHERE node = :node", node=b.id)
+    sweep = "SELECT encode(id, 'hex') FROM fleet.sweep_sessions_v2(interval '10 s')"
+    assert ask(sweep) == []
+    assert ask("SELECT count(*) FROM fleet.beats WHERE seen_at > clock_timestamp()") == [(0,)]
+    assert ask("SELECT count(*) FROM fleet.sessions WHERE lost_at > clock_timestamp()") == [(0,)]
+    ask("UPDATE fleet.sessions SET lost_at = lost_at - interval '301 s'")
+    assert ask(sweep) == [(lost.session,)]
+
+
 async def test_a_database_that_can_only_be_read_is_no_refusal(nodes, ask):
     """A primary that was demoted, or has a full disk: nothing is dropped, and all goes on once there is another."""
     a = nodes[0]
