@@ -27,6 +27,7 @@ MAX_CONFIGURATION = 1 << 20  # bytes
 PRIVATE_KEY = b"PRIVATE KEY-----"  # RFC 7468: PEM is the only form in which keys are read
 COMMENT = (b"#", b";")
 MAX_FOLDERS = 64
+NEVER_REACHED = SHARED_BY_MANY | {Path("/", name) for name in ("boot", "dev", "proc", "sys", "var/log", "var/tmp")}
 _PATHS = re.compile(rb"(?<![\w.@/:-])/[\w.@/+-]+")
 BEFORE, AFTER = rb"(?:^|[\s\"'=\[,])", rb"(?:$|[\s\"'\],#])"
 
@@ -69,14 +70,15 @@ def is_named(configuration: bytes, path: Path, base: Path) -> bool:
 def mentioned_folders(configuration: Path) -> tuple[Path, ...]:
     """The folders of files that the configuration mentions, in comments too: an operator may uncomment the line later.
 
-    They widen what Landlock lets the helper read, not what it gives: ``name_file`` decides on that.
+    They widen what Landlock lets the helper read, not what it gives: ``name_file`` decides on that. A folder of many
+    programs stays out of reach also by another name, such as ``/var/run`` for ``/run``.
     """
     try:
         words = _PATHS.findall(_read(configuration))
     except OSError:  # it is read by others, who say so
         return ()
     folders = dict.fromkeys(Path(os.fsdecode(word)).parent for word in words)
-    found = (folder for folder in folders if folder not in SHARED_BY_MANY and folder.is_dir())
+    found = (folder for folder in folders if folder.is_dir() and folder.resolve() not in NEVER_REACHED)
     return tuple(islice(found, MAX_FOLDERS))
 
 

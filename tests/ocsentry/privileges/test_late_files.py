@@ -109,6 +109,16 @@ def test_the_helper_process_reads_the_configuration_itself(scope, tmp_path):
         helper.close()
 
 
+def test_a_folder_of_many_programs_is_out_of_reach_by_every_name(tmp_path):
+    (tmp_path / "run").symlink_to("/run")
+    (tmp_path / "own").mkdir()
+    configuration = tmp_path / "own" / "ocserv.conf"
+    configuration.write_text(
+        f"#a = {tmp_path}/run/a\n#b = /etc/ssl/../b\n#c = /dev/null\n#d = /proc/d\ne = {tmp_path}/own/e\n"
+    )
+    assert mentioned_folders(configuration) == (tmp_path / "own",)
+
+
 def test_folders_that_the_configuration_mentions_are_within_reach(tmp_path):
     for name in ("a", "b", "c", "etc"):
         (tmp_path / name).mkdir()
