@@ -6,6 +6,7 @@ Only files come later, after a reload: those that the configuration names, see `
 
 from __future__ import annotations
 
+import os
 from dataclasses import field
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ocsentry.privileges.helper.protocol import Document
 
 API_PREFIX = "admin."
+API_KEY = f"{API_PREFIX}private_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,16 @@ class Scope:
             return False
         return self.files.get(name) in {self.files[one] for one in self.private_files}
 
+    def leads_to_private(self, name: str, descriptor: int) -> bool:
+        """True if the open file ``name`` is a private one by another path: by a link in a folder of the server.
+
+        The API's key, and a file of the API that is a private one by its own path, are as the operator wrote them.
+        """
+        private = {*(self.files[one] for one in self.private_files), *self.late.private.values()}
+        if name.startswith(API_PREFIX) and (name == API_KEY or self.files.get(name) in private):
+            return False
+        return any(_is_open_at(path, descriptor) for path in private)
+
     def render(self) -> Document:
         return {
             "files": {key: str(path) for key, path in self.files.items()},
@@ -92,3 +104,10 @@ class Scope:
             private_files=tuple(document["private_files"]),
             configuration=Path(document["configuration"]),
         )
+
+
+def _is_open_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:  # it is missing, so nothing leads to it
+        return False

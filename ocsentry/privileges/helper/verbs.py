@@ -23,6 +23,7 @@ from vpn_frontend.settings import parse_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ocsentry.privileges.helper.protocol import Document
     from ocsentry.privileges.helper.scope import Scope
@@ -38,13 +39,20 @@ def read_key(scope: Scope, message: Document) -> Answer:
         raise Refused("the signing process alone reads this file (process.key_isolation)")
     path = scope.plain_file(name)
     descriptor = open_file(path)
-    if path is not None and scope.private_files and scope.is_late(name):
+    if path is not None and scope.private_files:
         try:
-            check_content(descriptor, path, MAX_FILE)
+            _check_isolation(scope, name, descriptor, path)
         except BaseException:
             os.close(descriptor)
             raise
     return Answer({}, (descriptor,))
+
+
+def _check_isolation(scope: Scope, name: str, descriptor: int, path: Path) -> None:
+    if scope.leads_to_private(name, descriptor):
+        raise Refused(f"{path}: it leads to a file that the signing process alone reads")
+    if scope.is_late(name):
+        check_content(descriptor, path, MAX_FILE)
 
 
 def open_sockets(scope: Scope, message: Document) -> Answer:

@@ -87,6 +87,26 @@ def test_a_private_key_is_for_the_signing_process_alone(scope, tmp_path):
         name(scope, tmp_path / "codes")
 
 
+def test_a_link_to_a_private_key_is_refused(tmp_path):
+    (tmp_path / "first.key").write_text("key")
+    for link in ("chain.pem", "api.pem", "api.key"):
+        (tmp_path / link).symlink_to("first.key")
+    names = {"vpn.certificate": "chain.pem", "vpn.private_key": "first.key"}
+    names |= {"admin.certificate": "api.pem", "admin.private_key": "api.key"}
+    files = {key: tmp_path / path for key, path in names.items()}
+    scope = Scope(files, TunDevice("ocstest9", (), 1400), (), private_files=("vpn.private_key",))
+    for link in ("vpn.certificate", "admin.certificate"):
+        with pytest.raises(Refused, match="it leads to a file that the signing process alone reads"):
+            read_key(scope, {"file": link})
+    [descriptor] = read_key(scope, {"file": "admin.private_key"}).descriptors
+    os.close(descriptor)
+    (tmp_path / "first.key").unlink()
+    (tmp_path / "chain.pem").unlink()
+    (tmp_path / "chain.pem").write_text("chain")
+    [descriptor] = read_key(scope, {"file": "vpn.certificate"}).descriptors
+    os.close(descriptor)
+
+
 def test_their_number_is_bounded(scope, tmp_path):
     scope.late.plain.update({str(number): Path("/x") for number in range(MAX_LATE)})
     with pytest.raises(Refused, match="too many files"):
