@@ -104,5 +104,6 @@ int se_lines_build(const struct se_index *index, const uint32_t *slots, const st
     free(*lines);
     free(*spilled);
     *lines = NULL;
+    *spilled = NULL;
     return rc;
 }
