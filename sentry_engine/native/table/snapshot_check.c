@@ -161,13 +161,17 @@ static bool is_cell(const struct check *check, uint32_t cell)
     return cell < check->snapshot->cells.count && check->starts[cell / 64] >> cell % 64 & 1;
 }
 
+/* A tier that precedes the rule, or its own, must not be beneath it: a walk of the tiers would answer otherwise than the rule. */
 static int check_beneath(struct check *check)
 {
     const uint32_t *beneath = (const uint32_t *)(check->base + check->snapshot->beneath.offset);
+    const uint32_t *cells = (const uint32_t *)(check->base + check->snapshot->cells.offset);
 
     for (uint64_t i = 0; i < check->snapshot->beneath.count; i++) {
         if (!is_cell(check, beneath[i] >> SE_BENEATH_SHIFT) || (beneath[i] & 0xff) > 128)
             return refuse(check, "a rule without a cell", i);
+        if (cells[beneath[i] >> SE_BENEATH_SHIFT] & (1u << SE_NEVER_BLOCK_TIER | 1u << SE_RULES_TIER))
+            return refuse(check, "a rule above what decides before it", i);
     }
     return 0;
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 
@@ -15,6 +16,8 @@ from sentry_engine.cores.plan import PlanError, Tier
 from sentry_engine.cores.policy_file import HEAD
 from sentry_engine.verdict import Action, Event, Verdict
 
+CELLS, BENEATH = 9, 10  # sections
+NONSENSE = int(os.environ.get("OCSENTRY_NONSENSE_FILES", "600"))
 CHECKSUM_AT, SUMMED_FROM = HEAD.size + 24, HEAD.size + 32  # of struct se_snapshot
 
 
@@ -84,28 +87,97 @@ def test_damaged_file_leaves_the_policy_before_in_force(cores, saved, words):
     assert cores[1].decide(words.ask("10.2.2.3")) == Verdict(Action.ACCEPT, words.accept(7).reason, "rule-7")
 
 
-def test_nonsense_with_a_right_checksum_is_refused_or_harmless(cores, saved):
+def sum_up(block, size):
+    """Set the checksum of a changed block to the right one."""
+    summed = bytes(block[SUMMED_FROM : HEAD.size + size])
+    struct.pack_into("<Q", block, CHECKSUM_AT, lib.se_checksum(summed, len(summed)))
+
+
+def ask_everything(core):
+    addresses = ["10.1.2.3", "192.0.2.9", "2001:db8::1", "2001:db8::1:5", "ffff::", "0.0.0.0", "255.255.255.255"]
+    packed = [pack_address(address) for address in addresses]
+    packed += [pack_address(f"10.{8 + number % 8}.{number}.{number}") for number in range(256)]
+    for address in packed[:7]:
+        core.trace(Request(address, Event.CONNECT, 0.0))
+        core.answer(address, Event.CONNECT, 0.0)
+    return [(verdict.action, verdict.rule_id) for verdict in core.answer_many(packed, Event.CONNECT, 0.0)]
+
+
+@pytest.fixture
+def dense(cores, words, tmp_path):
+    """A saved policy whose index holds its ranges, most of which name their rules; some slots are spilled."""
+    chance = random.Random(5)
+    rows = [
+        (f"10.{8 + at % 8}.{chance.getrandbits(8)}.{chance.getrandbits(8)}/32", words.reject(at % 16))
+        for at in range(900)
+    ]
+    rows += [(f"10.9.9.{at}/32", words.accept(at % 16)) for at in range(64)]
+    rows += [(f"2001:db8::{at:x}/128", words.reject(at % 16)) for at in range(8)]
+    tables = {Tier.RULES: rows, Tier.NEVER_BLOCK: [("192.0.2.0/24", words.accept(3))]}
+    cores[0].publish(words.plan(tables=tables, limits={"10.8.0.0/14": [words.limit(9, 10.0)]}))
+    path = tmp_path / "dense.prepared"
+    cores[0].save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["saved", "dense"])
+def test_nonsense_with_a_right_checksum_is_refused_or_harmless(cores, request, name):
     """With any word of the block replaced, a policy that passes the checks decides by existing rules only."""
-    whole, chance = saved.read_bytes(), random.Random(2)
+    path, chance = request.getfixturevalue(name), random.Random(2)
+    whole = path.read_bytes()
     block_size = HEAD.unpack_from(whole)[3]
     refused = 0
-    for _ in range(600):
+    for _ in range(NONSENSE):
         block = bytearray(whole)
         at = SUMMED_FROM + 4 * chance.randrange((block_size - 32) // 4)
+        word = struct.unpack_from("<I", block, at)[0]
         value = chance.choice([0, 1, 0xFFFF_FFFF, 0x8000_0000, 0x7FFF_FFFF, chance.getrandbits(32)])
+        value = chance.choice([value, word ^ 1 << chance.randrange(32), word + 1 & 0xFFFF_FFFF])
         struct.pack_into("<I", block, at, value)
-        summed = bytes(block[SUMMED_FROM : HEAD.size + block_size])
-        struct.pack_into("<Q", block, CHECKSUM_AT, lib.se_checksum(summed, len(summed)))
-        saved.write_bytes(block)
+        sum_up(block, block_size)
+        path.write_bytes(block)
         try:
-            cores[1].load(saved)
+            cores[1].load(path)
         except PlanError:
             refused += 1
             continue
-        for address in ("10.1.2.3", "192.0.2.9", "2001:db8::1", "2001:db8::1:5", "ffff::"):
-            cores[1].trace(Request(pack_address(address), Event.CONNECT, 0.0))
-            cores[1].answer(pack_address(address), Event.CONNECT, 0.0)
-    assert refused > 200
+        ask_everything(cores[1])
+    assert refused > NONSENSE / 4
+
+
+def read_section(block, number):
+    """Offset in the file and count of a section of the snapshot, as ``struct se_snapshot`` lists them."""
+    offset, count = struct.unpack_from("<QQ", block, HEAD.size + 112 + 16 * number)
+    return HEAD.size + offset, count
+
+
+def list_cells(block):
+    """The number of each cell and its tiers, as bits."""
+    offset, count = read_section(block, CELLS)
+    words, at = struct.unpack_from(f"<{count}I", block, offset), 0
+    while at < count:
+        tiers = words[at] & 0xFF
+        yield at, tiers
+        at += 1 + tiers.bit_count() + (tiers.bit_count() > 3)
+
+
+def test_rule_over_what_decides_before_it_is_refused(cores, dense):
+    """Otherwise a decision by the rule alone and one that walks the tiers would differ."""
+    whole = dense.read_bytes()
+    block_size = HEAD.unpack_from(whole)[3]
+    before, outcomes = 1 << Tier.NEVER_BLOCK | 1 << Tier.RULES, {}
+    for cell, tiers in list_cells(whole):
+        block = bytearray(whole)
+        struct.pack_into("<I", block, read_section(block, BENEATH)[0], cell << 8 | 32)
+        sum_up(block, block_size)
+        dense.write_bytes(block)
+        if tiers & before:
+            with pytest.raises(PlanError, match="a rule above what decides before it"):
+                cores[1].load(dense)
+        else:
+            cores[1].load(dense)
+        outcomes[tiers] = tiers & before
+    assert outcomes.keys() >= {0, 1 << Tier.NEVER_BLOCK, 1 << Tier.LIMITS, 1 << Tier.RULES}
 
 
 def test_file_of_another_version_says_so(cores, saved):
