@@ -153,6 +153,8 @@ fuzz: build .build/fuzz-packages
 soak: build $(VENV)/.gssapi .build/site-packages
 	OCSENTRY_SPOOFED_SOURCES=10000000 OCSENTRY_GEOIP_NETWORKS=1000000 \
 	    $(BIN)/pytest -v tests/sentry_engine/cores/native/test_core.py tests/sentry_engine/geoip/test_databases_large.py
+	OCSENTRY_PATH_PLANS=1000 OCSENTRY_NONSENSE_FILES=20000 \
+	    $(BIN)/pytest -v tests/sentry_engine/cores/native/test_paths_agree.py tests/sentry_engine/cores/test_policy_file.py
 	OCSENTRY_FAULT_STEP=1 $(BIN)/pytest -v tests/vpn_frontend/native/test_programs.py
 	OCSENTRY_CLIENT_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_ROAM_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_TUNNELS=200 OCSENTRY_RETURNING=200 OCSENTRY_FLEET_SESSIONS=200 OCSENTRY_FLEET_DPD=10 OCSENTRY_LOGINS=1000 OCSENTRY_PINGS=600 OCSENTRY_KILL_ROUNDS=50 \
 	    SOAK_SECONDS=$(SOAK_SECONDS) OCSENTRY_TRANSFER_BYTES=1000000000 OCSENTRY_STRICT_TIMES=1 $(BIN)/pytest -v -m netns tests/e2e
