@@ -36,10 +36,11 @@ filters._CALLS[Role.MAIN] = syscalls.MAIN - {"open", "openat", "stat", "newfstat
 library, met = ctypes.CDLL(None), threading.Barrier(21)
 library.malloc.restype = ctypes.c_void_p
 def work():
-    blocks = [library.malloc(100_000) for _ in range(8)]
+    blocks = [library.malloc(100_000) for _ in range(150)]
     met.wait()
     for block in blocks:
         library.free(ctypes.c_void_p(block))
+library.free(ctypes.c_void_p(library.malloc(5_000_000)))  # malloc gives back no less than 10 MB after it
 program = build(Role.MAIN, "kill")
 allocator.settle()
 drop(Restrictions(None, None, None))
