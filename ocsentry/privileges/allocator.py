@@ -17,8 +17,8 @@ from ocsentry.privileges.errors import PrivilegeError
 
 M_ARENA_MAX = -8  # malloc.h
 BLOCK = 100_000  # bytes: below the threshold of mmap, of 128 KiB
-# Together nearly an arena, of 64 MiB; of each block only the page with its head is used. They have to pass the threshold
-# of trimming: 128 KiB, or twice the largest mapped block that was freed before.
+# Together nearly an arena, of 64 MiB; of each block only the page with its head is used. They have to pass the
+# threshold of trimming: 128 KiB, or twice the largest mapped block that was freed before.
 BLOCKS = 600
 
 
