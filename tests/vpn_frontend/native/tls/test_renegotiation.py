@@ -37,3 +37,15 @@ def test_a_renegotiation_is_refused(bench, renegotiating):
     assert said.count(b"depth=0") <= 1 + said.count(b"verify error")  # one certificate was shown
     assert not [event for event in bench.seen if isinstance(event, ConnectionUp)]
     bench.connected()  # others are served
+
+
+def test_one_of_a_silent_connection_is_refused(bench, renegotiating):
+    bench.wait_stat("handshakes_done", 1)
+    renegotiating.stdin.write(b"R\n")
+    renegotiating.stdin.flush()
+    said = renegotiating.communicate(timeout=TIMEOUT)[0]
+    assert b"RENEGOTIATING" in said
+    assert said.count(b"depth=0") <= 1 + said.count(b"verify error")
+    assert bench.seen == []
+    bench.connected()
+    assert bench.gateway.stats()["handshakes_done"] == 2
