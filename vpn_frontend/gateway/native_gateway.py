@@ -135,7 +135,8 @@ class NativeGateway:
         self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
         self._counters = ffi.new("struct gw_counters *")
         self._stat_names = _stat_names()
-        self._host_names = tuple(host.name for host in config.hosts)
+        self._host_names = tuple(host.name for host in config.hosts)  # by place; a removed one has another name
+        self._places = self._host_names  # the names that the places are kept for
         self._ciphers, self._fips = config.ciphers, config.fips
         self._listeners = tuple(descriptor for row in config.listeners for descriptor in row)
         self._paused = False
@@ -189,9 +190,10 @@ class NativeGateway:
 
     def set_hosts(self, hosts: tuple[TlsHost, ...]) -> None:
         """Use other certificates for new handshakes. Raises ``GatewayError``, then nothing changes."""
-        placed = keep_places(self._host_names, hosts)
+        placed = keep_places(self._places, hosts)
         set_hosts(self._handle(), placed, self._ciphers, fips=self._fips)
         self._host_names = tuple(host.name for host in placed)
+        self._places += self._host_names[len(self._places) :]
 
     def set_acme_challenges(self, challenges: tuple[TlsHost, ...]) -> None:
         """As ``Gateway.set_acme_challenges``."""

@@ -158,6 +158,16 @@ def test_a_removed_host_is_no_host_of_those_who_shook_hands_with_it(bench, other
     assert up.host == ""
 
 
+def test_a_host_that_comes_back_gets_its_place_again(bench, other_pair):
+    own = TlsHost((parse_certificate(*other_pair),))
+    other = TlsHost((parse_certificate(*other_pair),), name="other.test")
+    silent = bench.client(server_name="other.test")
+    for hosts in ((own,), (own, other), (own,), (own, other)):
+        bench.gateway.set_hosts(hosts)
+    silent.send(b"x")
+    assert bench.wait(ConnectionUp).host == "other.test"
+
+
 @pytest.mark.parametrize("flag", ["-tls1_2", "-tls1_3"])
 def test_a_response_is_stapled_for_clients_that_ask(start, flag, openssl, tmp_path):
     authority = Authority(tmp_path / "ca")
