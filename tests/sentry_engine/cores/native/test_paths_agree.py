@@ -103,7 +103,7 @@ class Plans:
     def batches(self, start: float) -> list[Batch]:
         events = [Event.CONNECT, Event.CONNECT, Event.AUTH_FAILURE, 16, 17]
         return [
-            (self.chance.choice(events), start + at, True, [self.address() for _ in range(size)])
+            (self.chance.choice(events), start + at, self.chance.random() < 0.8, [self.address() for _ in range(size)])
             for at, size in enumerate(self.chance.sample(SIZES, 4))
         ]
 
