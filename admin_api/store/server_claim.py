@@ -8,6 +8,7 @@ ends. For SQLite files see ``ocsentry.privileges.instance_lock``. The command li
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 KEY = int.from_bytes(b"ocsentry", "big")  # of the lock, in the database's own namespace
+PATIENCE = 0.5  # seconds: the database notices a moment later that a server has ended, and the next one is starting
+PAUSE = 0.02  # seconds between two attempts
 TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
 TRY_SHARED = text("SELECT pg_try_advisory_lock_shared(:key)")
 HOLDER = text(
@@ -41,15 +44,16 @@ class ServerClaim:
         self._connection: AsyncConnection | None = None
 
     async def take(self) -> None:
-        """Raises ``StoreInUseError`` if another server holds the lock. Does not wait for it."""
+        """Raises ``StoreInUseError`` if another server holds the lock, and goes on holding it for ``PATIENCE``."""
         if self._engine.dialect.name != "postgresql":
             return
         connection = await self._engine.connect()
-        holder = None
+        deadline = asyncio.get_running_loop().time() + PATIENCE
         try:
-            async with connection.begin():
-                if not await connection.scalar(self._lock, {"key": KEY}):
-                    holder = await _describe_holder(connection)
+            while (holder := await self._try(connection)) is not None:
+                if asyncio.get_running_loop().time() > deadline:
+                    break
+                await asyncio.sleep(PAUSE)
         except BaseException:
             await connection.close()
             raise
@@ -57,6 +61,12 @@ class ServerClaim:
             await connection.close()
             raise StoreInUseError(holder)
         self._connection = connection
+
+    async def _try(self, connection: AsyncConnection) -> str | None:
+        """``None``: the lock is ours. Otherwise who holds it."""
+        async with connection.begin():
+            held = await connection.scalar(self._lock, {"key": KEY})
+            return None if held else await _describe_holder(connection)
 
     async def renew(self) -> None:
         """Look that the connection with the lock is there, and take the lock again if it is not. Raises as ``take``."""

@@ -13,7 +13,7 @@ import pytest_asyncio
 from admin_api.enforcement.blocks import writer as block_writer
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
-from admin_api.store import Store
+from admin_api.store import Store, server_claim
 from admin_api.store.failures import StoreInUseError, is_unavailable
 from admin_api.store.identities.users import UserAttributes
 from lab.services.postgresql import running_postgresql
@@ -53,6 +53,21 @@ async def test_a_second_server_is_refused_before_it_touches_a_row(postgresql, se
     await serving.close()
     again = await Store.open(postgresql.url, serving=True)
     await again.close()
+
+
+async def test_a_server_that_is_ending_is_waited_for(postgresql, serving, monkeypatch):
+    refused, describe = asyncio.Event(), server_claim._describe_holder
+
+    async def tell(connection):
+        refused.set()
+        return await describe(connection)
+
+    monkeypatch.setattr(server_claim, "PATIENCE", TIMEOUT)
+    monkeypatch.setattr(server_claim, "_describe_holder", tell)
+    opening = asyncio.create_task(Store.open(postgresql.url, serving=True))
+    await refused.wait()
+    await serving.close()
+    await (await opening).close()
 
 
 async def test_the_claim_is_taken_again_after_the_database_was_killed(postgresql, serving):

@@ -120,20 +120,10 @@ def leave_before_release(bench, connections):
 
 
 def test_commands_that_are_held_leave_together(start):
-    """A worker that wakes up for another reason meanwhile takes them too, so one round of several has to show it."""
     bench = start(workers=2)
     connections = [bench.connected(version=ssl.TLSVersion.TLSv1_2) for _ in range(6)]
-    left_early = []
-    for _ in range(20):
-        bench.gateway.hold()
-        for _, up in connections:
-            bench.gateway.send(up.connection_id, b"answer")
-        left_early, _, _ = select.select([client.tls for client, _ in connections], [], [], 0.05)
-        bench.gateway.release()
-        assert [client.read(6) for client, _ in connections] == [b"answer"] * 6
-        if not left_early:
-            break
-    assert left_early == []
+    # A worker that still has an earlier message to handle takes what it finds then: not each time.
+    assert not all(leave_before_release(bench, connections) for _ in range(20))
     bench.gateway.send(connections[0][1].connection_id, b"alone")
     assert connections[0][0].read(5) == b"alone"
 
