@@ -8,14 +8,18 @@ MACs under a key that the nodes share, since a name may be anything that a clien
 from __future__ import annotations
 
 from heapq import nlargest
-from typing import TYPE_CHECKING
+from typing import Protocol
 from weakref import WeakSet
-
-if TYPE_CHECKING:
-    from vpn_frontend.auth.user_throttle import UserThrottle
 
 UNTOLD_FAILURES = 3  # of a user at each node
 MAX_UNTOLD = 1024  # users that wait to be told
+
+
+class Listener(Protocol):
+    """What counts failures here."""
+
+    def hear_failures(self, name: bytes, count: int, now: float) -> None:
+        """The user ``name`` has failed ``count`` times at other nodes."""
 
 
 class SharedFailures:
@@ -24,10 +28,10 @@ class SharedFailures:
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.left_out = 0
-        self._throttles: WeakSet[UserThrottle] = WeakSet()
+        self._throttles: WeakSet[Listener] = WeakSet()
         self._untold: dict[bytes, tuple[float, int]] = {}  # score and failures, by user
 
-    def add(self, throttle: UserThrottle) -> None:
+    def add(self, throttle: Listener) -> None:
         """Have ``throttle`` hear of the failures at other nodes, as long as it is in use."""
         self._throttles.add(throttle)
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.helper.answer import Answer, Refused
 from ocsentry.privileges.reach import SHARED_BY_MANY
-from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:
     from ocsentry.privileges.helper.protocol import Document
@@ -30,14 +28,6 @@ MAX_FOLDERS = 64
 NEVER_REACHED = SHARED_BY_MANY | {Path("/", name) for name in ("boot", "dev", "proc", "sys", "var/log", "var/tmp")}
 _PATHS = re.compile(rb"(?<![\w.@/:-])/[\w.@/+-]+")
 BEFORE, AFTER = rb"(?:^|[\s\"'=\[,])", rb"(?:$|[\s\"'\],#])"
-
-
-@dataclass(slots=True)
-class LateFiles:
-    """By the names that the helper gave them."""
-
-    plain: dict[str, Path] = field(default_factory=dict)
-    private: dict[str, Path] = field(default_factory=dict)
 
 
 def name_file(scope: Scope, message: Document) -> Answer:

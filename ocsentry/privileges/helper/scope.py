@@ -12,7 +12,6 @@ from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocsentry.privileges.helper.late_files import LateFiles
 from sentry_engine.records import dataclass
 from vpn_frontend.gateway.tun import TunDevice
 
@@ -23,6 +22,14 @@ if TYPE_CHECKING:
 
 API_PREFIX = "admin."
 API_KEY = f"{API_PREFIX}private_key"
+
+
+@dataclass(slots=True)
+class LateFiles:
+    """Files that reloads have named, by the names that the helper gave them."""
+
+    plain: dict[str, Path] = field(default_factory=dict)
+    private: dict[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
