@@ -19,6 +19,7 @@ HEADERS = (
     "gate.h",
     "plan.h",
     "decision/steps.h",
+    "parse/ipv4.h",
     "parse/address.h",
     "parse/network.h",
     "table/checksum.h",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fuzz-sources: sentry_engine/native/parse/address.c */
+/* fuzz-sources: sentry_engine/native/parse/address.c sentry_engine/native/parse/ipv4.c */
 /* The engine's address parser against inet_pton: both accept the same texts, with the same result. */
 #include "parse/address.h"
 

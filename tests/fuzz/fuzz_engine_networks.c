@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fuzz-sources: sentry_engine/native/parse/network.c sentry_engine/native/parse/address.c */
+/* fuzz-sources: sentry_engine/native/parse/network.c sentry_engine/native/parse/address.c sentry_engine/native/parse/ipv4.c */
 /* Lines that are accepted as prefixes fill exactly their rows, without host bits. */
 #include "parse/network.h"
 

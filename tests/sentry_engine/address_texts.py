@@ -58,6 +58,15 @@ def read_in_c(text: str) -> bytes | None:
     return bytes(address) if lib.se_address_parse(whole, len(data), address) else None
 
 
+def read_without_ssse3(text: str) -> bytes | None:
+    """Reads IPv4 as on a processor without SSSE3."""
+    data = text.encode()
+    whole, address = ffi.new("char[]", len(data)), ffi.new("uint8_t[4]")
+    ffi.memmove(whole, data, len(data))
+    found = lib.se_ipv4_parse_portably(whole, len(data), address)
+    return bytes(10) + b"\xff\xff" + bytes(address) if found else None
+
+
 def read_in_python(text: str) -> bytes | None:
     try:
         return pack_address(text)

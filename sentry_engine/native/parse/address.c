@@ -1,94 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "parse/address.h"
 
+#include "parse/ipv4.h"
+
 #include <string.h>
 
 #define WORDS 8u          /* of 16 bits in an IPv6 address */
 #define NO_GAP UINT32_MAX
 
 static const uint8_t V4_MAPPED[12] = {[10] = 0xff, [11] = 0xff};
-
-#define SHORTEST4 7u /* "1.1.1.1" */
-#define LONGEST4 15u
-
-/* Characters as two numbers, the first one in the lowest byte. */
-struct text {
-    uint64_t low, high;
-};
-
-/* Requires a length of SHORTEST4 to LONGEST4. */
-static struct text load_text(const char *at, size_t length)
-{
-    struct text text = {0};
-
-    if (length >= 8) {
-        memcpy(&text.low, at, 8);
-        memcpy(&text.high, at + length - 8, 8);
-        text.high = text.high >> (8 * (15 - length)) >> 8;
-    } else {
-        uint32_t first, last;
-        memcpy(&first, at, 4);
-        memcpy(&last, at + 3, 4);
-        text.low = first | (uint64_t)last << 24;
-    }
-    return text;
-}
-
-#define TWO(word) (UINT64_C(word) << 32 | (word)) /* the same in both halves */
-
-/*
- * The values of two parts, each of 1 to 3 characters, in the low bytes of the halves. Other bits are set if a part is none: for what
- * is no digit, for a number above 255, and for a leading zero (octal to some, decimal to others).
- */
-static uint64_t parse_parts(const uint32_t begins[2], const unsigned lengths[2])
-{
-    static const uint8_t least[4] = {0, 0, 10, 100};
-    uint64_t text = (uint64_t)(begins[1] << (32 - 8 * lengths[1])) << 32 | begins[0] << (32 - 8 * lengths[0]);
-    uint64_t zeros = (uint64_t)(0x30303030u << (32 - 8 * lengths[1])) << 32 | 0x30303030u << (32 - 8 * lengths[0]);
-    uint64_t digits = text ^ zeros; /* of each half the highest byte is the last one */
-    uint64_t values = (digits >> 8 & TWO(0xff)) * 100 + (digits >> 16 & TWO(0xff)) * 10 + (digits >> 24 & TWO(0xff));
-    uint64_t no_digits = ((digits + TWO(0x76767676)) | digits) & TWO(0x80808080);
-    uint64_t above = values - ((uint64_t)least[lengths[1]] << 32 | least[lengths[0]]);
-
-    return values | (above & TWO(0xffffff00)) | no_digits; /* the lowest byte of a half is no digit of it, and 0 */
-}
-
-/* Parses four decimal parts without a branch for each character: the lengths of the parts cannot be foreseen. */
-static bool parse4(const char *at, const char *end, uint8_t out[4])
-{
-    size_t left = (size_t)(end - at);
-    unsigned lengths[4];
-    uint32_t begins[4];
-    uint64_t first, second;
-    struct text text;
-
-    if (left < SHORTEST4 || left > LONGEST4)
-        return false;
-    text = load_text(at, left);
-    for (unsigned part = 0; part < 3; part++) {
-        uint32_t begin = (uint32_t)text.low, no_dot = begin ^ 0x2e2e2e2e, dots = (no_dot - 0x01010101) & ~no_dot & 0x80808080;
-        unsigned length = (unsigned)__builtin_ctz(dots | 0x80000000) / 8, passed = 8 * length + 8;
-
-        if (!dots || !length)
-            return false;
-        begins[part] = begin;
-        lengths[part] = length;
-        text.low = text.low >> passed | text.high << (64 - passed);
-        text.high >>= passed;
-        left -= length + 1;
-    }
-    if (left - 1 > 2)
-        return false;
-    begins[3] = (uint32_t)text.low;
-    lengths[3] = (unsigned)left;
-    first = parse_parts(begins, lengths);
-    second = parse_parts(begins + 2, lengths + 2);
-    out[0] = (uint8_t)first;
-    out[1] = (uint8_t)(first >> 32);
-    out[2] = (uint8_t)second;
-    out[3] = (uint8_t)(second >> 32);
-    return !((first | second) & TWO(0xffffff00));
-}
 
 /* The value of a hexadecimal digit plus one; 0: no digit. */
 static const uint8_t HEX_DIGITS[256] = {
@@ -143,7 +63,7 @@ static bool parse6(const char *at, const char *end, uint8_t address[16])
         if (words == WORDS || !parse_word(&at, end, address + 2 * words))
             return false;
         if (at < end && *at == '.') { /* the last 32 bits as IPv4, from where this word began */
-            if (words > WORDS - 2 || !parse4(begin, end, address + 2 * words))
+            if (words > WORDS - 2 || !se_ipv4_parse(begin, (size_t)(end - begin), address + 2 * words))
                 return false;
             words += 2;
             break;
@@ -193,7 +113,7 @@ bool se_address_parse(const char *text, size_t length, uint8_t address[16])
         return false;
     if (!has_early_colon(text, length)) {
         memcpy(address, V4_MAPPED, sizeof V4_MAPPED);
-        return parse4(text, text + length, address + sizeof V4_MAPPED);
+        return se_ipv4_parse(text, length, address + sizeof V4_MAPPED);
     }
     if (parse6(text, text + length, address))
         return true;
