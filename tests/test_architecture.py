@@ -20,8 +20,8 @@ LAYERS = ("sentry_engine", "vpn_frontend", "admin_api", "ocsentry")  # each may 
 # type checking count too: they also say which room knows which.
 FLOORS = {
     "sentry_engine": (
-        "native", "late_names", "records", "addresses", "verdict", "errors", "gc_pause", "cores", "prefixes", "geoip",
-        "detectors", "rules", "formats", "wolfsentry", "policy", "engine", "exchange",
+        "native", "late_names", "records", "deadlines", "addresses", "verdict", "errors", "gc_pause", "cores",
+        "prefixes", "geoip", "detectors", "rules", "formats", "wolfsentry", "policy", "engine", "exchange",
     ),
     "vpn_frontend": (
         "native", "http_headers", "settings", "ocserv", "gateway", "ports", "radius", "protocol", "kdc_proxy", "auth",

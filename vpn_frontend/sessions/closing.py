@@ -90,16 +90,24 @@ class SessionCloser:
         if evicted is not None:
             self.close_session(evicted, CloseReason.REPLACED, now)
 
-    def retry_close(self, session: Session) -> None:
-        """Repeat the command to the gateway if it had no memory for it. The addresses are held until it answers."""
-        if session.unsent_close is not None:
-            self._close_in_gateway(session, session.unsent_close)
+    def end_due(self, now: float) -> None:
+        """End the sessions whose time is over. Repeat the commands for which the gateway had no memory."""
+        for session in self._index.due_sessions(now):
+            if session.unsent_close is not None:
+                self._close_in_gateway(session, session.unsent_close)
+            elif session.is_over(now):
+                self.close_session(session, CloseReason.SESSION_TIMEOUT, now)
+            elif session.expires_at is not None and now >= session.expires_at:
+                self.close_session(session, CloseReason.CONNECTION_LOST, now)
+            else:
+                self._index.reschedule(session)
 
     def release_session(self, session: Session, reason: CloseReason, now: float | None) -> None:
         """Enter ``CLOSING``: give back what only a living session needs."""
         self._pending.remove_login(session)
         session.advance(Phase.CLOSING)
-        session.close_reason = reason
+        session.close_reason, session.check_at = reason, None
+        self._index.reschedule(session)
         self._index.revoke_cookie(session)
         self._index.set_connection(session, None)
         if session.lease is not None:
@@ -153,10 +161,13 @@ class SessionCloser:
             self._pools.give_back(session.addresses)
 
     def _close_in_gateway(self, session: Session, frame: bytes) -> None:
-        session.unsent_close = None
+        """The addresses are held until the gateway answers: what it had no memory for is repeated when next due."""
+        before, session.unsent_close = session.unsent_close, None
         try:
             if session.gateway_id is not None:
                 self._gateway.close_session(session.gateway_id, frame)
         except GatewayError as error:
             session.unsent_close = frame
             self._events.emit(VpnEvent.BACKEND_FAILED, what="close_session", error=repr(error))
+        if session.unsent_close is not before:
+            self._index.reschedule(session)

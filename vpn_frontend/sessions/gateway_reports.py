@@ -86,6 +86,6 @@ class GatewayReports:
 
     def _lose_channel(self, session: Session, cause: Cause, now: float, *, expected_until: float) -> None:
         self._index.set_connection(session, None)
-        session.expires_at = now + session.settings.session.cookie_timeout
+        self._index.set_expiry(session, now + session.settings.session.cookie_timeout)
         session.expected_until = expected_until
         emit_session_event(self._events, VpnEvent.CHANNEL_LOST, session, cause=cause.name.lower())

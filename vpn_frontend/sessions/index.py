@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sessions by id, user, cookie, gateway id and connection. The fields that an index follows change here only."""
+"""Sessions by id, user, cookie, gateway id, connection and deadline. The fields that an index follows change here only.
+
+Settings and the phase change elsewhere: whoever changes them calls ``reschedule``.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sentry_engine.deadlines import Deadlines
 from vpn_frontend.sessions.cookies import CookieJar
 
 if TYPE_CHECKING:
@@ -22,6 +26,8 @@ class SessionIndex:
         self._by_cookie: CookieJar[Session] = CookieJar()
         self._by_gateway_id: dict[int, Session] = {}
         self._by_connection: dict[int, Session] = {}
+        self._due = Deadlines()  # on the monotonic clock; by id, as the next
+        self._checks = Deadlines()  # in Unix time
 
     def seal_cookies(self, seal: Callable[[Session], str]) -> None:
         """Cookies to come are made by ``seal``. Requires an empty index."""
@@ -75,6 +81,7 @@ class SessionIndex:
     def _add(self, session: Session) -> None:
         self._by_id[session.id] = session
         self._by_user.setdefault(session.user.name, {})[session.id] = session
+        self.reschedule(session)
 
     def revoke_cookie(self, session: Session) -> None:
         self._by_cookie.revoke(session.digest)
@@ -91,8 +98,28 @@ class SessionIndex:
         if connection_id is not None:
             self._by_connection[connection_id] = session
 
+    def set_expiry(self, session: Session, moment: float | None) -> None:
+        """When the session ends if it has no channel by then. ``None``: it has one."""
+        session.expires_at = moment
+        self.reschedule(session)
+
+    def reschedule(self, session: Session) -> None:
+        """To be called when what ``session.due_at`` or ``session.check_at`` says may have changed."""
+        self._due.set_deadline(session.id, session.due_at)
+        self._checks.set_deadline(session.id, session.check_at)
+
+    def due_sessions(self, now: float) -> list[Session]:
+        """Sessions whose time may be over, soonest first. They stay due until they are rescheduled or removed."""
+        return [self._by_id[session_id] for session_id in self._due.due_names(now)]
+
+    def due_checks(self, wall: float) -> list[Session]:
+        """The same of schedules and ends, which are in Unix time."""
+        return [self._by_id[session_id] for session_id in self._checks.due_names(wall)]
+
     def remove_session(self, session: Session) -> None:
         """Requires a session without cookie and connection."""
+        self._due.set_deadline(session.id, None)
+        self._checks.set_deadline(session.id, None)
         del self._by_id[session.id]
         siblings = self._by_user[session.user.name]
         del siblings[session.id]

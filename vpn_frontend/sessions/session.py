@@ -12,6 +12,7 @@ Phases, each entered once and in this order::
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import field
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -165,6 +166,17 @@ class Session:
         """True once ``session_timeout`` has passed since the login."""
         limit = self.settings.session.session_timeout
         return limit > 0 and now >= self.login_at + limit
+
+    @property
+    def due_at(self) -> float | None:
+        """When its time is over, or the gateway is to be told its end again. ``None``: never, as things are."""
+        if self.phase >= Phase.CLOSING:
+            return None if self.unsent_close is None else -math.inf
+        limit = self.settings.session.session_timeout
+        if limit <= 0:
+            return self.expires_at
+        end = self.login_at + limit
+        return end if self.expires_at is None else min(end, self.expires_at)
 
     def remaining(self, now: float) -> int | None:
         """Seconds until ``session_timeout``, at least 1. ``None``: no limit."""

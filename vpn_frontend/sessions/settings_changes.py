@@ -93,6 +93,7 @@ class SettingsChanges:
         session.user, session.settings = user, settings
         if changed:
             session.check_at = next_check(settings, self._wall_clock())
+            self._index.reschedule(session)
             self._traffic.update(session)
 
     def expire(self, now: float) -> None:
@@ -100,13 +101,13 @@ class SettingsChanges:
         wall = self._wall_clock()
         moment = wall.timestamp()
         self._traffic.turn_day(wall)
-        for session in self._index:
-            if session.check_at is None or moment < session.check_at or session.phase >= Phase.CLOSING:
-                continue
+        for session in self._index.due_checks(moment):
             refusal = find_refusal(session.settings, session.user.name, self._ledger, wall)
             if refusal is not None:
                 self._closer.close_session(session, refusal.reason, now, refusal.text)
+                continue
             session.check_at = next_check(session.settings, wall)
+            self._index.reschedule(session)
 
     def quota_exceeded(self, gateway_id: int, now: float) -> None:
         """The gateway dropped a packet for a quota: end the user's sessions unless there is more left by now."""
@@ -140,6 +141,7 @@ class SettingsChanges:
         changed = settings.changed_keys(session.settings)
         session.user, session.groups, session.settings = user, groups, settings
         session.check_at = next_check(settings, self._wall_clock())
+        self._index.reschedule(session)
         if refusal is None and session.phase is Phase.OPEN and any(key.startswith(LIMITING) for key in changed):
             refusal = self._limit(session)
         if refusal is None:

@@ -378,16 +378,10 @@ class SessionTable:
             session.lease = None
 
     def expire(self, now: float) -> None:
-        """End the sessions whose time is over. To be called about every second."""
+        """End the sessions whose time is over. To be called about every second; costs nothing for all others."""
         self.changes.expire(now)
         self._disconnects.expire(now)
-        for session in self._index:
-            if session.phase >= Phase.CLOSING:
-                self._closer.retry_close(session)
-            elif session.is_over(now):
-                self._closer.close_session(session, CloseReason.SESSION_TIMEOUT, now)
-            elif session.expires_at is not None and now >= session.expires_at:
-                self._closer.close_session(session, CloseReason.CONNECTION_LOST, now)
+        self._closer.end_due(now)
 
     def shut_down(self, text: str, now: float) -> None:
         """End every session and tell its client ``text``. ``len`` falls to 0 as the gateway answers."""
@@ -463,7 +457,8 @@ class SessionTable:
         if session.gateway_id is None:
             raise GatewayError(f"session {session.id} has no tunnel to attach to")
         first = session.peer is None
-        session.peer, session.expires_at, session.connected_at = peer, None, self._wall_clock()
+        session.peer, session.connected_at = peer, self._wall_clock()
+        self._index.set_expiry(session, None)
         if first:
             session.started_at = session.connected_at
         renamed = grant.hostname != ("" if first else session.hostname)

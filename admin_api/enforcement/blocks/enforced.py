@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from admin_api.enforcement.blocks.changes import BlockChanges
 from admin_api.enforcement.blocks.table import BlockEntry, BlockTable
 from admin_api.enforcement.blocks.writer import AuditNote, BlockRows, BlockWriter
-from admin_api.enforcement.deadlines import Deadlines
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import parse_network
 from admin_api.log_events import ApiEvent
 from admin_api.store.columns import new_id
 from sentry_engine import BLOCK_ID_PREFIX, MAX_BLOCKS, Prefixes, make_block
+from sentry_engine.deadlines import Deadlines
 from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:

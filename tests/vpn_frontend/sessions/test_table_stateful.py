@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Random clients against the table of sessions: after every step limits, leases and addresses hold."""
 
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 
 from hypothesis import settings
@@ -16,10 +17,12 @@ from hypothesis.stateful import (
 )
 
 from sentry_engine import ClientLimits, Engine, Policy
-from vpn_frontend.gateway.interface import Cause
+from vpn_frontend.gateway.interface import Cause, GatewayError
+from vpn_frontend.ports import UserRecord
 from vpn_frontend.sessions.admission import CookieError, RefusedError
 from vpn_frontend.sessions.liveness_probe import ProbePendingError
-from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
+from vpn_frontend.sessions.session import Phase
+from vpn_frontend.settings import LimitSettings, NetworkSettings, Overrides, SessionSettings, VpnSettings
 
 USERS = st.sampled_from(["alice", "bob"])
 CONNECTION_ENDS = st.sampled_from(
@@ -38,6 +41,8 @@ class SessionMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.lab = None
+        self.users = {}
+        self.full = False  # the gateway has no memory for another command
 
     @initialize(on_excess=st.sampled_from(["deny_new", "kick_oldest"]), session_timeout=st.sampled_from([0, 500]))
     def open(self, on_excess, session_timeout):
@@ -49,6 +54,14 @@ class SessionMachine(RuleBasedStateMachine):
         policy = Policy.from_document({"wolfsentry": {"version": "1.6.3", "rules": []}})
         engine = Engine(policy, core="reference", limits=ClientLimits(4, 2, on_excess))
         self.lab = self.make_lab(vpn, engine)
+        close_in_gateway = self.lab.gateway.close_session
+
+        def close_session(session, frame):
+            if self.full:
+                raise GatewayError("no memory is left")
+            close_in_gateway(session, frame)
+
+        self.lab.gateway.close_session = close_session
 
     @rule(target=logins, user=USERS)
     def log_in(self, user):
@@ -132,6 +145,26 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 50, 100]))
     def pass_time(self, seconds):
         self.lab.pass_time(seconds)
+        for session in self.lab.table._index:
+            if session.phase < Phase.CLOSING:
+                assert not session.is_over(self.lab.now)
+                assert session.expires_at is None or session.expires_at > self.lab.now
+                assert session.check_at is None or session.check_at > self.lab.wall.timestamp()
+            elif not self.full:
+                assert session.unsent_close is None
+
+    @rule(user=USERS, timeout=st.sampled_from([0, 1, 60, 500]), expires=st.none() | st.sampled_from([1, 60, 300]))
+    def change_user(self, user, timeout, expires):
+        """Other ends of its sessions, sooner and later."""
+        before = self.users.get(user, UserRecord(user, ""))
+        end = None if expires is None else self.lab.wall + timedelta(seconds=expires)
+        after = UserRecord(user, "", expires_at=end, overrides=Overrides(session={"session_timeout": timeout}))
+        self.users[user] = after
+        self.lab.live.change_user(before, after, now=self.lab.now)
+
+    @rule(full=st.booleans())
+    def fill_gateway(self, full):
+        self.full = full
 
     @rule(index=st.integers(0, 7))
     def kill(self, index):
@@ -146,6 +179,14 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(user=USERS)
     def kill_user(self, user):
         self.lab.live.kill_user(user, "killed")
+
+    @invariant()
+    def every_end_is_scheduled(self):
+        """A look at every session finds no end that is before the deadline that the table waits for."""
+        for session in [] if self.lab is None else self.lab.table._index:
+            for end, deadlines in ((session.due_at, "_due"), (session.check_at, "_checks")):
+                deadline = getattr(self.lab.table._index, deadlines).get(session.id)
+                assert end is None or (deadline is not None and deadline <= end)
 
     @invariant()
     def limits_hold(self):
@@ -165,6 +206,8 @@ class SessionMachine(RuleBasedStateMachine):
         if self.lab is None:
             return
         try:
+            self.full = False
+            self.lab.pass_time(0)
             self.lab.pump()
             self.lab.table.shut_down("bye", self.lab.now)
             self.lab.pump()

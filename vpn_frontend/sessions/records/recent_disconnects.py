@@ -7,6 +7,7 @@ ended all the same: lease and addresses are free, and it is accounted for. A cli
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import field
 from typing import TYPE_CHECKING
@@ -78,6 +79,7 @@ class RecentDisconnects:
 
     def __init__(self) -> None:
         self._kept: dict[bytes, FormerSession] = {}  # by cookie, oldest first
+        self._soonest = math.inf  # no session is due before
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -88,6 +90,7 @@ class RecentDisconnects:
             return
         if len(self._kept) >= MAX_DISCONNECTED:
             del self._kept[next(iter(self._kept))]
+        self._soonest = min(self._soonest, now + grace)
         self._kept[session.digest] = FormerSession(
             user=session.user,
             groups=session.groups,
@@ -131,5 +134,7 @@ class RecentDisconnects:
             del self._kept[digest]
 
     def expire(self, now: float) -> None:
-        for digest in [digest for digest, former in self._kept.items() if former.until <= now]:
-            del self._kept[digest]
+        if now < self._soonest:
+            return
+        self._kept = {digest: former for digest, former in self._kept.items() if former.until > now}
+        self._soonest = min((former.until for former in self._kept.values()), default=math.inf)

@@ -1,28 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The deadlines of blocks, soonest first, in monotonic seconds: a jump of the wall clock ends no block early.
+"""Deadlines of many things by name, soonest first. What is not due costs nothing, however many there are.
 
-The engine stops matching a block exactly at its end. These deadlines tell when its row and entry can be removed.
+Without a clock: deadlines and the present time are numbers of one clock of the caller's.
 """
 
 from __future__ import annotations
 
 import heapq
 
+SPARE = 64  # entries of the heap that may be out of date, beside as many as there are deadlines
+
 
 class Deadlines:
-    """A heap with lazy deletion: heap entries that differ from ``_current`` are skipped."""
+    """A heap with lazy deletion: heap entries that differ from ``_current`` are skipped, and are at most half of it."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str]] = []
         self._current: dict[str, float] = {}
 
+    def __len__(self) -> int:
+        return len(self._current)
+
     def set_deadline(self, name: str, deadline: float | None) -> None:
         """Set, move or remove (``None``) the deadline of ``name``."""
         if deadline is None:
             self._current.pop(name, None)
-            return
-        self._current[name] = deadline
-        heapq.heappush(self._heap, (deadline, name))
+        elif self._current.get(name) != deadline:
+            self._current[name] = deadline
+            heapq.heappush(self._heap, (deadline, name))
+        if len(self._heap) > 2 * len(self._current) + SPARE:
+            self._heap = [(at, each) for each, at in self._current.items()]
+            heapq.heapify(self._heap)
 
     def get(self, name: str) -> float | None:
         """Returns the deadline of ``name``, ``None`` if it has none."""
