@@ -16,7 +16,7 @@ from sentry_engine.records import dataclass
 from vpn_frontend.auth.result import Refused, Unavailable
 from vpn_frontend.http_headers import add_headers, name_session
 from vpn_frontend.ports import VpnEvent
-from vpn_frontend.protocol.connect_response import render_connect_headers
+from vpn_frontend.protocol.connect_response import render_connect_headers, render_connect_lines
 from vpn_frontend.protocol.dtls_negotiation import render_dtls_headers
 from vpn_frontend.sessions.admission import CookieError, RefusedError
 from vpn_frontend.sessions.fleet.entrance import MOVED
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vpn_frontend.connections.pending_connection import PendingConnection
     from vpn_frontend.connections.session_changes import SessionChanges
     from vpn_frontend.ports import EventSink, UserRecord
-    from vpn_frontend.protocol.connect_response import TunnelGrant
+    from vpn_frontend.protocol.connect_response import Headers, TunnelGrant
     from vpn_frontend.protocol.connection import Effect, OpenTunnel
     from vpn_frontend.sessions.admission import Admission
     from vpn_frontend.sessions.fleet.entrance import FleetEntrance
@@ -220,23 +220,21 @@ class TunnelSetup:
         network = settings.network
         if "%{" in network.proxy_pac_url:
             network = replace(network, proxy_pac_url=name_session(network.proxy_pac_url, user, group))
-        headers = render_connect_headers(
-            grant,
-            self._connect.request,
-            network,
-            settings.session,
-            outer_ipv6=peer.address.version == 6,
-            tls13=peer.tls_version == "TLSv1.3",
-        )
+        request, session_settings = self._connect.request, settings.session
+        outer_ipv6, tls13 = peer.address.version == 6, peer.tls_version == "TLSv1.3"
+        headers: Headers = ()
         if grant.dtls is not None:
             port = server.dtls_listen[0].port if server.dtls_listen else peer.local_port
-            headers += render_dtls_headers(grant.dtls, settings.session, port=port, dpd=grant.dpd, mtu=grant.mtu)
+            headers = render_dtls_headers(grant.dtls, session_settings, port=port, dpd=grant.dpd, mtu=grant.mtu)
         if self._services.sessions.entrance is not None:
             headers += FLEET_HEADERS
         if server.extra_headers:
             more = tuple(replace(one, value=name_session(one.value, user, group)) for one in server.extra_headers)
-            headers = tuple(add_headers(headers, more))
-        head_and_rest = self._connection.protocol.tunnel_granted(headers)
+            own = render_connect_headers(grant, request, network, session_settings, outer_ipv6=outer_ipv6, tls13=tls13)
+            head_and_rest = self._connection.protocol.tunnel_granted(tuple(add_headers(own + headers, more)))
+        else:
+            lines = render_connect_lines(grant, request, network, session_settings, outer_ipv6=outer_ipv6, tls13=tls13)
+            head_and_rest = self._connection.protocol.tunnel_granted(headers, lines)
         self._owner.hand_over(self._connection)
         return head_and_rest
 

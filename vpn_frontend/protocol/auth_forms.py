@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
+from functools import lru_cache
 from html import escape
 
 from vpn_frontend.protocol.browser_pages import ERROR_COOKIE, TOKEN_COOKIE
 from vpn_frontend.protocol.constants import CONTEXT_COOKIE, HINTS_COOKIE, MAX_REASON, SESSION_COOKIE
-from vpn_frontend.protocol.http import HttpResponse
+from vpn_frontend.protocol.http import HttpResponse, keep_rendered
 from vpn_frontend.protocol.login_form import BrowserRequest, Field, FieldKind, Form
 
 SERVER_VERSION = "0.1(1)"  # clients only check that there is one
@@ -21,6 +23,8 @@ XML_HEADERS = (
 PROFILE_PATH = "/profiles/profile.xml"  # of every client: the cookie says whose profile it is
 COOKIE_ATTRIBUTES = "; Secure; HttpOnly; Path=/"
 EXPIRED = "; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+MAX_COMPLETE = 64  # combinations of certificate, banner and profile whose rendering is kept
+LEAST_MARK = 32  # characters of a cookie; all that are issued are longer
 
 
 def render_form(form: Form, *, context: str = "", max_age: int = 0, action: str = "/auth") -> HttpResponse:
@@ -75,6 +79,27 @@ def login_complete(*, cookie: str, certificate_sha1: str, banner: str, profile: 
     ``webvpnc`` is cleared and set again, as AnyConnect expects. It names the profile to fetch if there is one, no
     update, and the SHA-1 (hex) of the certificate by which AnyConnect's downloader recognises this server.
     """
+    if len(cookie) < LEAST_MARK:
+        return _complete(cookie, certificate_sha1, banner, profile)
+    pieces, others = _complete_pieces(len(cookie), certificate_sha1, banner, profile)
+    rendered = cookie.encode().join(pieces)
+    headers = (*XML_HEADERS, ("Set-Cookie", f"{SESSION_COOKIE}={cookie}{COOKIE_ATTRIBUTES}"), *others)
+    response = HttpResponse(200, "OK", headers, rendered[rendered.index(b"\r\n\r\n") + 4 :])
+    response.rendered = rendered
+    return response
+
+
+@lru_cache(MAX_COMPLETE)
+def _complete_pieces(
+    size: int, certificate_sha1: str, banner: str, profile: str
+) -> tuple[list[bytes], tuple[tuple[str, str], ...]]:
+    """What many clients share: what stands around the cookie of ``size`` characters, and the other cookies."""
+    mark = secrets.token_hex(size)[:size]  # too long a random text for a banner to hold it
+    response = keep_rendered(_complete(mark, certificate_sha1, banner, profile))
+    return response.rendered.split(mark.encode()), response.headers[len(XML_HEADERS) + 1 :]
+
+
+def _complete(cookie: str, certificate_sha1: str, banner: str, profile: str) -> HttpResponse:
     hint, manifest = _name_profile(profile) if profile else ("", "")
     cookies = (
         ("Set-Cookie", f"{SESSION_COOKIE}={cookie}{COOKIE_ATTRIBUTES}"),

@@ -7,6 +7,7 @@ a rekey method even where they are off. So the whole set is always sent.
 
 from __future__ import annotations
 
+import secrets
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,8 +15,10 @@ from sentry_engine.addresses import show_address
 from sentry_engine.records import dataclass
 from vpn_frontend.protocol.client_family import ClientFamily
 from vpn_frontend.protocol.constants import MIN_MTU, MIN_MTU_IPV6, NO_REKEY
+from vpn_frontend.protocol.http import render_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from vpn_frontend.gateway.interface import DtlsOffer
@@ -77,48 +80,87 @@ def render_connect_headers(
     tls13: bool,
 ) -> Headers:
     """Every X-CSTP header, in the case that clients compare."""
+    own = _personal(grant, network)
+    return _render(grant, request, network, session, own, outer_ipv6=outer_ipv6, tls13=tls13)
+
+
+class _Kept(NamedTuple):
+    """Headers as lines, and what they were made of: while it is kept, nothing else has its identity."""
+
+    network: NetworkSettings
+    session: SessionSettings
+    pieces: list[str]  # what stands before, between and behind the texts of one client
+
+
+MAX_KEPT = 256  # combinations of settings and kinds of clients, of which a server has a few
+_kept: dict[tuple[object, ...], _Kept] = {}
+_MARK = secrets.token_hex(16)  # stands for the texts of one client; no setting can hold it
+
+
+def render_connect_lines(
+    grant: TunnelGrant,
+    request: TunnelRequest,
+    network: NetworkSettings,
+    session: SessionSettings,
+    *,
+    outer_ipv6: bool,
+    tls13: bool,
+) -> str:
+    """``render_connect_headers`` as lines. Clients of one kind share all but their addresses, names and times."""
+    key = (
+        id(network), id(session), request.family, request.full_ipv6, request.apple, request.mobile, outer_ipv6, tls13,
+        grant.mtu, grant.dpd, grant.ipv4 is None, grant.ipv6 is None, not grant.hostname, grant.exposed,
+    )  # fmt: skip
+    kept = _kept.get(key)
+    if kept is None:
+        if len(_kept) >= MAX_KEPT:
+            _kept.clear()
+        marks = [_MARK if text else "" for text in _personal(grant, network)]
+        headers = _render(grant, request, network, session, marks, outer_ipv6=outer_ipv6, tls13=tls13)
+        kept = _kept[key] = _Kept(network, session, render_lines(headers).split(_MARK))
+    own = [text for text in _personal(grant, network) if text]
+    return "".join([text for pair in zip(kept.pieces, [*own, ""], strict=True) for text in pair])
+
+
+def _personal(grant: TunnelGrant, network: NetworkSettings) -> tuple[str, str, str, str]:
+    """The texts of one client, in their sequence: host name, inner addresses, time. Empty: it has none."""
+    return (
+        grant.hostname,
+        "" if grant.ipv4 is None or network.ipv4_pool is None else show_address(grant.ipv4),
+        "" if grant.ipv6 is None or network.ipv6_pool is None else show_address(grant.ipv6),
+        _seconds(grant.remaining or 0),
+    )
+
+
+def _render(
+    grant: TunnelGrant,
+    request: TunnelRequest,
+    network: NetworkSettings,
+    session: SessionSettings,
+    own: Sequence[str],
+    *,
+    outer_ipv6: bool,
+    tls13: bool,
+) -> Headers:
+    """``own`` are the texts of ``_personal``."""
+    hostname, ipv4, ipv6, remaining = own
     return (
         ("X-CSTP-Version", "1"),
         ("X-CSTP-Server-Name", "ocsentry"),
-        *((("X-CSTP-Hostname", grant.hostname),) if grant.hostname else ()),
+        *((("X-CSTP-Hostname", hostname),) if hostname else ()),
         ("X-CSTP-Protocol", "Copyright (c) 2004 Cisco Systems, Inc."),
-        *_addresses(grant, request, network),
+        *_addresses(ipv4, ipv6, request, network),
         *_names(request, network),
         *_routes(grant, request, network),
         *_settings(network, session, dpd=grant.dpd, mobile=request.mobile, tls13=tls13),
-        ("X-CSTP-Session-Timeout-Remaining", _seconds(grant.remaining or 0)),
+        ("X-CSTP-Session-Timeout-Remaining", remaining),
         ("X-CSTP-Base-MTU", str(grant.mtu + datagram_overhead(outer_ipv6=outer_ipv6))),
         ("X-CSTP-MTU", str(grant.mtu)),
     )
 
 
-class _Kept(NamedTuple):
-    """Headers, and what they were made of: while it is kept, nothing else has its identity."""
-
-    network: NetworkSettings
-    session: SessionSettings
-    headers: Headers
-
-
-MAX_KEPT = 64  # combinations of settings, of which a server has a few
-_kept: dict[tuple[int, int, int, bool, bool], _Kept] = {}
-
-
 def _settings(network: NetworkSettings, session: SessionSettings, *, dpd: int, mobile: bool, tls13: bool) -> Headers:
-    """What the settings alone say. Sessions with the same ones share it."""
-    key = (id(network), id(session), dpd, mobile, tls13)
-    kept = _kept.get(key)
-    if kept is None:
-        if len(_kept) >= MAX_KEPT:
-            _kept.clear()
-        headers = _render_settings(network, session, dpd=dpd, mobile=mobile, tls13=tls13)
-        kept = _kept[key] = _Kept(network, session, headers)
-    return kept.headers
-
-
-def _render_settings(
-    network: NetworkSettings, session: SessionSettings, *, dpd: int, mobile: bool, tls13: bool
-) -> Headers:
+    """What the settings alone say."""
     return (
         *_dynamic_routes(network),
         *((("X-CSTP-MSIE-Proxy-Pac-URL", network.proxy_pac_url),) if network.proxy_pac_url else ()),
@@ -138,18 +180,17 @@ def _render_settings(
     )
 
 
-def _addresses(grant: TunnelGrant, request: TunnelRequest, network: NetworkSettings) -> Headers:
+def _addresses(ipv4: str, ipv6: str, request: TunnelRequest, network: NetworkSettings) -> Headers:
     headers: list[tuple[str, str]] = []
-    if grant.ipv4 is not None and network.ipv4_pool is not None:
-        netmask = show_address(network.ipv4_pool.netmask)
-        headers += [("X-CSTP-Address", show_address(grant.ipv4)), ("X-CSTP-Netmask", netmask)]
-    if grant.ipv6 is not None and network.ipv6_pool is not None:
+    if ipv4 and network.ipv4_pool is not None:
+        headers += [("X-CSTP-Address", ipv4), ("X-CSTP-Netmask", show_address(network.ipv4_pool.netmask))]
+    if ipv6 and network.ipv6_pool is not None:
         length = network.ipv6_pool.prefixlen
         if request.full_ipv6:
-            headers.append(("X-CSTP-Address-IP6", f"{show_address(grant.ipv6)}/{length}"))
+            headers.append(("X-CSTP-Address-IP6", f"{ipv6}/{length}"))
         else:
             headers += [
-                ("X-CSTP-Address", show_address(grant.ipv6)),
+                ("X-CSTP-Address", ipv6),
                 ("X-CSTP-Netmask", f"{show_address(network.ipv6_pool.network_address)}/{length}"),
             ]
     return tuple(headers)

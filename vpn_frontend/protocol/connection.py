@@ -37,7 +37,7 @@ from vpn_frontend.protocol.client_page import wants_page
 from vpn_frontend.protocol.config_auth import ClientMessage, MessageError, parse_message
 from vpn_frontend.protocol.connect_request import TUNNEL_PATHS, TunnelRequest, parse_tunnel_request, read_user_agent
 from vpn_frontend.protocol.constants import CONTEXT_COOKIE, SESSION_COOKIE
-from vpn_frontend.protocol.http import HttpConnection, HttpError, HttpResponse
+from vpn_frontend.protocol.http import HttpConnection, HttpError, HttpResponse, keep_rendered
 from vpn_frontend.protocol.login_attempts import CONTEXT_SIZE
 from vpn_frontend.protocol.login_form import GROUP, USERNAME, Form, GroupLabels, first_form
 
@@ -274,10 +274,13 @@ class Connection:
         """The cookie opens no tunnel. The client has to log in again."""
         return self._respond(HttpResponse(401, "Cookie is not acceptable", (), b"", close=True))
 
-    def tunnel_granted(self, headers: Headers) -> tuple[bytes, bytes]:
-        """The head of the response to CONNECT, and the bytes that followed the request. Ends the connection."""
+    def tunnel_granted(self, headers: Headers, lines: str = "") -> tuple[bytes, bytes]:
+        """The head of the response to CONNECT, and the bytes that followed the request. Ends the connection.
+
+        ``lines`` are headers that stand before ``headers``, as ``http.render_lines`` returns them.
+        """
         self.over = True
-        return self._http.open_tunnel("CONNECTED", headers)
+        return self._http.open_tunnel("CONNECTED", headers, lines)
 
     def _handle(self, request: HttpRequest, now: float) -> list[Effect]:
         self._reply = None
@@ -484,7 +487,7 @@ class Connection:
 def _blank_form(groups: tuple[str, ...], labels: GroupLabels, selected: str, action: str, banner: str) -> HttpResponse:
     """The first form without an error. It is the same for every client, so it is rendered once."""
     form = first_form(groups=groups, labels=labels, selected=selected, banner=banner)
-    return auth_forms.render_form(form, action=action)
+    return keep_rendered(auth_forms.render_form(form, action=action))
 
 
 def _answers(message: ClientMessage, attempt: LoginAttempt) -> bool:

@@ -10,6 +10,7 @@ over with it.
 from __future__ import annotations
 
 import re
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import h11
@@ -40,6 +41,8 @@ class HttpResponse:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     close: bool = False
+    # The same as bytes, for a connection that stays open: see ``keep_rendered``. A changed copy has none.
+    rendered: bytes = field(default=b"", init=False, compare=False, repr=False)
 
 
 class HttpError(Exception):
@@ -91,6 +94,8 @@ class HttpConnection:
         """The bytes of the response to the open request."""
         self.closing = response.close or self._last or self._tunnel_wanted or self._requests >= MAX_REQUESTS
         self.awaiting_answer = False
+        if response.rendered and not self.closing and not self._more and self._method != "HEAD":
+            return response.rendered
         headers = [*response.headers, ("Content-Length", str(len(response.body)))]
         if self.closing:
             headers.append(("Connection", "close"))
@@ -99,10 +104,13 @@ class HttpConnection:
         head = render_head(response.status, response.reason, headers)
         return head if self._method == "HEAD" else head + response.body
 
-    def open_tunnel(self, reason: str, headers: Iterable[tuple[str, str]]) -> tuple[bytes, bytes]:
-        """The head of the 200 response to CONNECT, and the bytes that followed the request."""
+    def open_tunnel(self, reason: str, headers: Iterable[tuple[str, str]], lines: str = "") -> tuple[bytes, bytes]:
+        """The head of the 200 response to CONNECT, and the bytes that followed the request.
+
+        ``lines`` are headers as ``render_lines`` returns them, which stand before ``headers``.
+        """
         self.closing, self.awaiting_answer = True, False
-        return render_head(200, reason, headers), self._early
+        return render_head(200, reason, headers, lines), self._early
 
     def refuse(self, error: HttpError) -> bytes:
         """The last response to a peer that broke the rules. Empty if the last response was sent already."""
@@ -132,13 +140,29 @@ class HttpConnection:
         self._early += data
 
 
-def render_head(status: int, reason: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """Status line and headers. Raises ``ValueError`` for a text with a line end or NUL."""
-    lines = [f"HTTP/1.1 {status} {reason}", *[f"{name}: {value}" for name, value in headers], "", ""]
-    text = "\r\n".join(lines)
-    if not text.count("\r") == text.count("\n") == len(lines) - 1 or "\0" in text:
+def render_lines(headers: Iterable[tuple[str, str]]) -> str:
+    """Headers as text, each with its end. Raises ``ValueError`` for a header with a line end or NUL."""
+    return _join([f"{name}: {value}" for name, value in headers])
+
+
+def render_head(status: int, reason: str, headers: Iterable[tuple[str, str]], lines: str = "") -> bytes:
+    """Status line, ``lines`` and headers. Raises ``ValueError`` for a text with a line end or NUL."""
+    first = _join([f"HTTP/1.1 {status} {reason}"])
+    return f"{first}{lines}{render_lines(headers)}\r\n".encode("latin-1", "replace")
+
+
+def _join(lines: list[str]) -> str:
+    text = "\r\n".join(lines) + "\r\n" if lines else ""
+    if not text.count("\r") == text.count("\n") == len(lines) or "\0" in text:
         raise ValueError("a header that holds the end of a line")
-    return text.encode("latin-1", "replace")
+    return text
+
+
+def keep_rendered(response: HttpResponse) -> HttpResponse:
+    """The response, which is then sent as it is to each client: for one that many get."""
+    length = ("Content-Length", str(len(response.body)))
+    response.rendered = render_head(response.status, response.reason, (*response.headers, length)) + response.body
+    return response
 
 
 class _Reader:

@@ -57,7 +57,13 @@ def parse_plain_request(data: bytes) -> tuple[HttpRequest, bytes] | None:
     end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
     if end < 0:
         return None
-    first, *lines = data[:end].split(b"\r\n")
+    whole = data[:end]
+    known = _heads.get(whole)
+    if known is not None:
+        body = data[end + 4 :]
+        path, own, given, size = known
+        return (HttpRequest("POST", path, "", own, body, given), b"") if len(body) == size else None
+    first, *lines = whole.split(b"\r\n")
     begin = _BEGIN.fullmatch(first)
     if begin is None or len(lines) > MAX_HEADERS:
         return None
@@ -81,6 +87,10 @@ def parse_plain_request(data: bytes) -> tuple[HttpRequest, bytes] | None:
     path, _, query = target.partition("?")
     if method == "CONNECT":
         return HttpRequest(method, path, query, tuple(headers), b"", given), rest
+    if method == "POST" and "?" not in target and len(whole) <= MAX_KNOWN_HEAD and given.keys() <= _KEPT:
+        if len(_heads) >= MAX_KNOWN_HEADS:
+            _heads.clear()
+        _heads[whole] = path, tuple(headers), given, len(rest)
     return HttpRequest(method, path, query, tuple(headers), rest, given), b""
 
 
@@ -100,6 +110,10 @@ def _read_header(line: bytes) -> tuple[str, str] | None:
 MAX_KNOWN_LINES = 512  # that are kept read; with MAX_KNOWN some 150 KB, of which a peer chooses all
 MAX_KNOWN = 128  # bytes of such a line
 _known: dict[bytes, tuple[str, str]] = {}
+# Whole heads of POSTs are kept too, by their bytes: path, headers, and the bytes of the body that the head tells.
+MAX_KNOWN_HEADS = 256
+MAX_KNOWN_HEAD = 1024  # bytes of such a head; with what it is read as, some 1 MB for all of them
+_heads: dict[bytes, tuple[str, tuple[tuple[str, str], ...], dict[str, str], int]] = {}
 # Headers that tell of the kind of client. Those of one client or user, which may be secrets, are never kept.
 _COMMON = frozenset(
     {
@@ -125,6 +139,7 @@ _COMMON = frozenset(
         "x-transcend-version",
     }
 )
+_KEPT = _COMMON | {"content-length"}
 # Possessive quantifiers: a line has one way to match, so every byte is read at most twice.
 _BEGIN = re.compile(rb"(GET|HEAD|POST|CONNECT) ([!-~]++) HTTP/1\.1")
 _HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~][ -~]*+(?<! )")

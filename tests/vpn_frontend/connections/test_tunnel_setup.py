@@ -113,7 +113,7 @@ async def test_a_connection_that_closes_while_a_session_makes_room_holds_nothing
 @pytest.mark.asyncio
 async def test_a_fault_while_the_answer_is_rendered_leaves_no_tunnel(make_front, monkeypatch):
     front = make_front(limits=ONE)
-    monkeypatch.setattr(tunnel_setup, "render_connect_headers", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(tunnel_setup, "render_connect_lines", lambda *_, **__: 1 / 0)
     connection, _, answer = await front.enter()
     assert answer == b""
     assert connection not in front.gateway.connections

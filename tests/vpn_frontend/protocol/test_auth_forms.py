@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import hashlib
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -16,6 +17,7 @@ from vpn_frontend.protocol.auth_forms import (
     render_form,
     service_unavailable,
 )
+from vpn_frontend.protocol.http import keep_rendered
 from vpn_frontend.protocol.login_form import Field, FieldKind, Form, first_form
 
 TEXT = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f\ufffe\uffff", exclude_categories=["Cs", "Cc"]))
@@ -120,6 +122,18 @@ def test_cookies_keep_their_bytes():
         "webvpnc=bu:/&p:t&iu:1/&sh:AB; Path=/; Secure",
     ]
     assert cookies(logged_out()) == [f"{name}=; {expired}" for name in ("webvpn", "webvpncontext", "webvpnc")]
+
+
+@pytest.mark.parametrize("banner", ["", "Gr\u00fc\u00dfe <all>"])
+@pytest.mark.parametrize("profile", ["", "<profile/>"])
+@pytest.mark.parametrize("size", [64, 65, 200])
+def test_the_rendered_acceptance_has_the_cookie_of_its_own_client(banner, profile, size):
+    for cookie in ("a" * size, "b" * size):
+        complete = login_complete(cookie=cookie, certificate_sha1="AB", banner=banner, profile=profile)
+        short = login_complete(cookie="c0", certificate_sha1="AB", banner=banner, profile=profile)
+        assert complete.body == short.body.replace(b"c0", cookie.encode())
+        assert complete.headers == tuple((name, value.replace("c0", cookie)) for name, value in short.headers)
+        assert complete.rendered == keep_rendered(replace(complete)).rendered
 
 
 def test_a_form_is_rendered_from_its_fields():

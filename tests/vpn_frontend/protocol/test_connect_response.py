@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from vpn_frontend.protocol import connect_response
 from vpn_frontend.protocol.client_family import ClientFamily
 from vpn_frontend.protocol.connect_request import TunnelRequest
-from vpn_frontend.protocol.connect_response import TunnelGrant, carries_ipv6, negotiate_mtu, render_connect_headers
+from vpn_frontend.protocol.connect_response import (
+    TunnelGrant,
+    carries_ipv6,
+    negotiate_mtu,
+    render_connect_headers,
+    render_connect_lines,
+)
 from vpn_frontend.settings import NetworkSettings, SessionSettings
 
 GRANT = TunnelGrant(IPv4Address("192.168.99.2"), IPv6Address("fd00:99::2"), 1400, None, 90)
@@ -173,10 +179,52 @@ def test_rekeying_by_a_new_tunnel_is_announced_with_its_time(tls13):
     assert (headers["X-CSTP-Rekey-Method"], headers["X-CSTP-Rekey-Time"]) == (["new-tunnel"], ["600"])
 
 
-def test_headers_of_settings_are_kept_and_bounded():
+def test_lines_are_kept_and_bounded():
     for number in range(2 * connect_response.MAX_KEPT):
         session = SessionSettings(keepalive=number + 1)
         for dpd in (30, 60, 30):
-            headers = render(replace(GRANT, dpd=dpd), session=session, tls13=number % 2 == 0)
-            assert (headers["X-CSTP-Keepalive"], headers["X-CSTP-DPD"]) == ([str(number + 1)], [str(dpd)])
+            arguments = (replace(GRANT, dpd=dpd), REQUEST, NETWORK, session)
+            lines = render_connect_lines(*arguments, outer_ipv6=False, tls13=number % 2 == 0)
+            assert f"X-CSTP-Keepalive: {number + 1}\r\n" in lines
+            assert f"X-CSTP-DPD: {dpd}\r\n" in lines
         assert 0 < len(connect_response._kept) <= connect_response.MAX_KEPT
+
+
+GRANTS = st.builds(
+    TunnelGrant,
+    st.none() | st.ip_addresses(v=4),
+    st.none() | st.ip_addresses(v=6),
+    st.sampled_from([1280, 1400]),
+    st.none() | st.integers(1, 3),
+    st.sampled_from([0, 90]),
+    hostname=st.sampled_from(["", "laptop", "phone"]),
+    exposed=st.sampled_from([(), (ip_network("10.7.0.0/16"),)]),
+)
+REQUESTS = st.builds(
+    TunnelRequest,
+    family=st.sampled_from(ClientFamily),
+    full_ipv6=st.booleans(),
+    mobile=st.booleans(),
+    apple=st.booleans(),
+)
+NETWORKS = [
+    NETWORK,
+    replace(NETWORK, routes=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")), default_domain="corp.test"),
+    replace(NETWORK, dns=(IPv6Address("2001:db8::53"),), ipv6_pool=None),
+]
+SESSIONS = [SessionSettings(), SessionSettings(session_timeout=3600, mobile_idle_timeout=7, idle_timeout=9)]
+
+
+@given(
+    st.lists(
+        st.tuples(GRANTS, REQUESTS, st.sampled_from(NETWORKS), st.sampled_from(SESSIONS), st.booleans(), st.booleans()),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_the_lines_are_those_of_the_headers(clients):
+    """Also of a client that comes after others of its kind."""
+    for *arguments, outer_ipv6, tls13 in clients:
+        headers = render_connect_headers(*arguments, outer_ipv6=outer_ipv6, tls13=tls13)
+        lines = render_connect_lines(*arguments, outer_ipv6=outer_ipv6, tls13=tls13)
+        assert lines == "".join(f"{name}: {value}\r\n" for name, value in headers)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import tracemalloc
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vpn_frontend.http_headers import Header
 from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD, MAX_HEADERS
 from vpn_frontend.protocol.http import (
     MAX_EARLY,
@@ -16,6 +18,7 @@ from vpn_frontend.protocol.http import (
     HttpConnection,
     HttpError,
     HttpResponse,
+    keep_rendered,
     render_head,
 )
 
@@ -151,6 +154,20 @@ def test_a_connection_ends_after_its_number_of_requests():
     connection.receive(POST)
     assert b"Connection: close" in connection.respond(OK)
     assert connection.closing
+
+
+@pytest.mark.parametrize("more", [(), (Header("X-Frame-Options", "DENY"),)])
+@pytest.mark.parametrize("close", [False, True])
+@pytest.mark.parametrize("data", [POST, b"HEAD / HTTP/1.1\r\nHost: vpn\r\n\r\n", CONNECT])
+def test_a_kept_rendering_changes_no_byte_of_any_response(more, close, data):
+    response = HttpResponse(200, "OK", (("X-A", "1"),), b"body", close)
+    answers = []
+    for kept in (response, keep_rendered(replace(response))):
+        connection = HttpConnection(more)
+        connection.receive(data)
+        answers.append((connection.respond(kept), connection.closing))
+    assert answers[0] == answers[1]
+    assert not replace(keep_rendered(response)).rendered
 
 
 def test_what_follows_a_connect_belongs_to_the_tunnel():
