@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sentry_engine.policy.feeds import Refresh
     from sentry_engine.rules.model import FeedRule
     from sentry_engine.rules.policy_part import PolicyPart
-    from vpn_frontend.ports import SessionStatistics, SessionView, UserRecord, WaitingLogin
+    from vpn_frontend.ports import SessionStatistics, SessionView, Traffic, UserRecord, WaitingLogin
     from vpn_frontend.settings import Network, Overrides
 
 PasswordHasher = Callable[[str], Awaitable[str]]
@@ -31,8 +31,8 @@ class LiveSessions(Protocol):
 
     def list(self) -> Sequence[SessionView]: ...
 
-    def traffic(self) -> Mapping[str, tuple[int, int]]:
-        """Bytes from and to the client of each session in ``list``, by id. Cheaper than ``list``."""
+    def traffic(self) -> Traffic:
+        """What all have carried since the start. Its cost does not depend on their number, as that of ``list`` does."""
 
     def get(self, session_id: str) -> SessionView | None: ...
 

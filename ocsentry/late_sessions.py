@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vpn_frontend.ports import CloseReason
+from vpn_frontend.ports import NO_TRAFFIC, CloseReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from admin_api.ports import LiveSessions
-    from vpn_frontend.ports import SessionStatistics, SessionView, UserRecord, WaitingLogin
+    from vpn_frontend.ports import SessionStatistics, SessionView, Traffic, UserRecord, WaitingLogin
     from vpn_frontend.settings import Network, Overrides
 
     Views = Sequence[SessionView]
@@ -33,8 +33,8 @@ class LateSessions:
     def list(self) -> Views:
         return () if self._sessions is None else self._sessions.list()
 
-    def traffic(self) -> Mapping[str, tuple[int, int]]:
-        return {} if self._sessions is None else self._sessions.traffic()
+    def traffic(self) -> Traffic:
+        return NO_TRAFFIC if self._sessions is None else self._sessions.traffic()
 
     def get(self, session_id: str) -> SessionView | None:
         return None if self._sessions is None else self._sessions.get(session_id)

@@ -187,6 +187,18 @@ class WaitingLogin:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """Open tunnels, and the inner bytes from and to all clients since the start."""
+
+    tunnels: int
+    rx_bytes: int
+    tx_bytes: int
+
+
+NO_TRAFFIC = Traffic(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class SessionStatistics:
     """Counts since the start, and, behind ``since``, those of the present period. Seconds and bytes."""
 

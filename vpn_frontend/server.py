@@ -47,6 +47,7 @@ from vpn_frontend.host_accounts import NO_HOST_ACCOUNTS, Accounts, HostAccounts
 from vpn_frontend.hosts import Hosts
 from vpn_frontend.ports import AccountingGate, EventSink, SessionHooks, SessionJournal, UserDirectory, VpnEvent
 from vpn_frontend.sessions.effective_settings import SettingsResolver
+from vpn_frontend.sessions.records.checkpoints import Checkpoints
 from vpn_frontend.sessions.records.recorder import SessionRecorder
 from vpn_frontend.sessions.table import SessionTable
 from vpn_frontend.tls_files import TlsFiles
@@ -72,7 +73,6 @@ SIGNING_DELAY = 2.0  # seconds without an answer that make the server not ready
 HANDSHAKE_TIMEOUT = 10.0  # seconds; a phone on a bad network takes 3
 EVENTS_PER_RELEASE = 32  # events whose commands the workers get together: few wake-ups, some milliseconds of delay
 TICK = 1.0  # seconds between two checks for expired connections and sessions
-CHECKPOINT_INTERVAL = 60.0  # seconds between two writes of counters to the journal
 CLOSE_DEADLINE = 3.0  # seconds at shutdown for clients that do not read their close message
 JOURNAL_DEADLINE = 15.0  # seconds at shutdown to write the journal
 
@@ -441,7 +441,7 @@ class VpnServer:
         return tuple(certificate for host in self._tls.hosts for certificate in host.certificates)
 
     async def _run_timers(self) -> None:
-        checkpoint_at = time.monotonic() + CHECKPOINT_INTERVAL
+        checkpoints = Checkpoints(self.sessions, self._recorder, time.monotonic())
         while True:
             await asyncio.sleep(TICK)
             now = time.monotonic()
@@ -450,8 +450,6 @@ class VpnServer:
                 self._pre_tunnel.expire(now)
                 self._table.expire(now)
                 self.acme_challenges.expire(now)
-                if now >= checkpoint_at:
-                    self._recorder.checkpoint(self.sessions.list())
-                    checkpoint_at = now + CHECKPOINT_INTERVAL
+                checkpoints.write_due(now)
             except Exception as error:  # noqa: BLE001 - without timers no session would ever expire
                 self._events.emit(VpnEvent.BACKEND_FAILED, what="timers", error=repr(error))

@@ -38,7 +38,7 @@ from admin_api.workers import ControlWorker
 from lab.services.postgresql import Postgresql, running_postgresql
 from sentry_engine import Action, Engine, Policy
 from vpn_frontend.gateway.interface import Counters
-from vpn_frontend.ports import SessionState, SessionStatistics, SessionView, UserRecord, WaitingLogin
+from vpn_frontend.ports import SessionState, SessionStatistics, SessionView, Traffic, UserRecord, WaitingLogin
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.records.statistics import StatisticsCounter
 from vpn_frontend.settings import AuthSettings, LoginRules, Overrides, VpnSettings
@@ -109,8 +109,9 @@ class FakeSessions:
     def list(self) -> list[SessionView]:
         return [*self.views.values()]
 
-    def traffic(self) -> dict[str, tuple[int, int]]:
-        return {view.id: (view.counters.rx_bytes, view.counters.tx_bytes) for view in self.list()}
+    def traffic(self) -> Traffic:
+        counted = [view.counters for view in self.list()]
+        return Traffic(len(counted), sum(one.rx_bytes for one in counted), sum(one.tx_bytes for one in counted))
 
     def get(self, session_id: str) -> SessionView | None:
         return self.views.get(session_id)

@@ -394,6 +394,9 @@ class Gateway(Protocol):
     def traffic(self, session: int) -> tuple[int, int]:
         """Inner bytes from and to the client; of the counters the two that are read for all sessions at once."""
 
+    def total_traffic(self) -> tuple[int, int]:
+        """The same of all clients since the start, those of ended sessions too, without what former processes saw."""
+
     def stats(self) -> dict[str, int]: ...
 
     def signing_delay(self) -> float:

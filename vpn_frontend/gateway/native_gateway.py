@@ -265,9 +265,13 @@ class NativeGateway:
 
     def counters(self, session: int) -> Counters:
         """Raises ``GatewayError`` for a session that is gone. Its ``SessionClosed`` has the final counters."""
-        counters = ffi.new("struct gw_counters *")
-        _check(lib.gw_session_counters(self._handle(), session, counters), "counters")
-        return _counters(counters)
+        _check(lib.gw_session_counters(self._handle(), session, self._counters), "counters")
+        return _counters(self._counters)
+
+    def total_traffic(self) -> tuple[int, int]:
+        carried = ffi.new("uint64_t[]", 2)
+        lib.gw_traffic(self._handle(), carried)
+        return carried[0], carried[1]
 
     def traffic(self, session: int) -> tuple[int, int]:
         _check(lib.gw_session_counters(self._handle(), session, self._counters), "counters")

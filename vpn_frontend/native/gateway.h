@@ -284,6 +284,8 @@ int gw_session_resize(gw *g, uint64_t session, uint32_t mtu);
 /* Probes the client: GW_SESSION_ALIVE follows once it is heard, at once if that was within two seconds. */
 int gw_session_ask(gw *g, uint64_t session);
 int gw_session_counters(gw *g, uint64_t session, struct gw_counters *counters);
+/* Writes two: the inner bytes from and to all clients since the gateway was made, those of ended sessions too. */
+void gw_traffic(gw *g, uint64_t *carried);
 /* The session expects this DTLS client, and no earlier one. To be called before each gw_session_attach: without it the attached
  * session has no DTLS. */
 int gw_session_dtls(gw *g, uint64_t session, const struct gw_dtls_config *config);

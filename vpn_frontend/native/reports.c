@@ -55,6 +55,11 @@ int gw_session_counters(gw *g, uint64_t session, struct gw_counters *counters)
     return gw_session_read(&g->sessions, session, NULL, counters);
 }
 
+void gw_traffic(gw *g, uint64_t *carried)
+{
+    gw_session_table_traffic(&g->sessions, &carried[0], &carried[1]);
+}
+
 const char *gw_stat_name(uint32_t index)
 {
     return index < sizeof(stat_names) / sizeof(stat_names[0]) ? stat_names[index] : NULL;

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sentry_engine import Action, Verdict
 from vpn_frontend.gateway.interface import GatewayError
-from vpn_frontend.ports import CloseReason, SessionStatistics, SessionView, UserRecord, WaitingLogin
+from vpn_frontend.ports import CloseReason, SessionStatistics, SessionView, Traffic, UserRecord, WaitingLogin
 from vpn_frontend.sessions.close_messages import refusal_text
 from vpn_frontend.sessions.session import Phase
 
@@ -56,15 +56,23 @@ class LiveSessions:
         """In the order of login, with their counters of this moment."""
         return [self._view(session) for session in self._index.open_sessions()]
 
-    def traffic(self) -> dict[str, tuple[int, int]]:
-        """Bytes from and to the client of each session, by id, at this moment."""
-        found: dict[str, tuple[int, int]] = {}
-        for session in self._index.open_sessions():
-            found[session.id] = session.counters.rx_bytes, session.counters.tx_bytes
-            if session.gateway_id is not None:
-                with suppress(GatewayError):  # it has just ended, its final counters are on their way
-                    found[session.id] = self._gateway.traffic(session.gateway_id)
-        return found
+    def take_changed(self, *, every: bool) -> Views:
+        """Views of the sessions that carried data or changed their channels since the last call; ``every``: of all."""
+        return [self._view(one) for one in self._index.open_sessions() if self._has_changed(one) or every]
+
+    def _has_changed(self, session: Session) -> bool:
+        """Notes what is compared, as a hash: a tuple for each of many sessions is worth saving."""
+        if session.gateway_id is None:
+            return True
+        with suppress(GatewayError):
+            state = self._gateway.traffic(session.gateway_id), session.connection_id, session.dtls_cipher
+            before, session.noted = session.noted, hash(state)
+            return session.noted != before
+        return False  # it has just ended, and is accounted for by its end
+
+    def traffic(self) -> Traffic:
+        """Tunnels at this moment, and what all have carried since the start."""
+        return Traffic(self._index.tunnel_count, *self._gateway.total_traffic())
 
     def get(self, session_id: str) -> SessionView | None:
         session = self._index.find_by_id(session_id)

@@ -123,6 +123,7 @@ class Session:
     check_at: float | None = None  # Unix time when its schedule or its end may refuse it
     own_budget: Budget | None = None  # of its bandwidth, if it shares none
     accounted_bytes: int = 0  # of its counters, in the usage of its user
+    noted: int = 0  # hash of what it had counted at the last checkpoint
     generation: int = 0  # of its admission by the fleet; 0: the fleet has none
     attempts: int = 0  # admissions by the fleet that were asked for
     moved: bool = False  # another node of the fleet has it: its end here is not its end

@@ -89,6 +89,7 @@ class MemoryGateway:
         self.delay = 0.0  # seconds that a signature is awaited
         self.hosts: tuple[TlsHost, ...] = ()
         self._max_sessions = max_sessions
+        self._received = self._delivered = 0  # bytes, from and to all clients
         self._queue: deque[GatewayEvent] = deque()
         self._ids = count(1)
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -130,6 +131,8 @@ class MemoryGateway:
         """Count packets of one byte each."""
         known = self.sessions[session]
         old = known.counters
+        self._received += received
+        self._delivered += sent
         known.counters = replace(
             old,
             rx_packets=old.rx_packets + received,
@@ -249,6 +252,9 @@ class MemoryGateway:
     def traffic(self, session: int) -> tuple[int, int]:
         counters = self.counters(session)
         return counters.rx_bytes, counters.tx_bytes
+
+    def total_traffic(self) -> tuple[int, int]:
+        return self._received, self._delivered
 
     def stats(self) -> dict[str, int]:
         return {"links": len(self.connections)}

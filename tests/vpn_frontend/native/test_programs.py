@@ -39,6 +39,7 @@ PROGRAMS = {
     "tables/test_address_table": ["tables/address_table.c"],
     "runtime/test_busy_links": ["runtime/busy_links.c"],
     "runtime/test_dpd": [],
+    "runtime/test_session_table": ["runtime/session_table.c"],
     "tables/test_prefix_table": ["tables/prefix_table.c"],
     "tls/test_hello": ["tls/hello.c"],
     "tls/test_fips": ["tls/fips.c"],

@@ -10,7 +10,7 @@ import pytest
 
 from sentry_engine import Reason
 from vpn_frontend.gateway.interface import Cause, GatewayError
-from vpn_frontend.ports import CloseReason, Device, RemoteLogin, SessionState, UserRecord
+from vpn_frontend.ports import CloseReason, Device, RemoteLogin, SessionState, Traffic, UserRecord
 from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions import live_sessions
@@ -396,9 +396,13 @@ def test_a_rekey_by_a_new_tunnel_keeps_the_session_for_its_client(make_lab):
 
 def test_traffic_is_what_the_gateway_has_counted_so_far(make_lab):
     lab = make_lab()
-    cookie = lab.log_in()
-    assert lab.table.live.traffic() == {}
-    lab.tunnel(cookie)
-    session = lab.table.find_session(cookie)
-    lab.gateway.move_data(session.gateway_id, received=7, sent=9)
-    assert lab.table.live.traffic() == {session.id: (7, 9)}
+    assert lab.live.traffic() == Traffic(0, 0, 0)
+    for _ in range(2):
+        lab.tunnel(lab.log_in())
+    first, second = sorted(lab.gateway.sessions)
+    lab.gateway.move_data(first, received=5, sent=3)
+    lab.gateway.move_data(second, received=2)
+    assert lab.live.traffic() == Traffic(2, 7, 3)
+    lab.live.kill(lab.live.list()[0].id, "bye", now=lab.now)
+    lab.pump()
+    assert lab.live.traffic() == Traffic(1, 7, 3)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SLOTS_READ_AT_ONCE 256u     /* under the lock, some microseconds */
+
 int gw_session_table_init(struct gw_session_table *table, uint32_t size, struct gw_account *accounts)
 {
     table->slots = calloc(size, sizeof(*table->slots));
@@ -51,6 +53,10 @@ uint64_t gw_session_reserve(struct gw_session_table *table, uint32_t worker, con
         struct gw_session *session = &table->slots[slot];
 
         table->free = session->next_free;
+        if (slot >= table->used)
+            table->used = slot + 1;
+        table->ended_rx -= config->counters ? config->counters->rx_bytes : 0;
+        table->ended_tx -= config->counters ? config->counters->tx_bytes : 0;
         id = gw_id(session->generation, slot, worker);
         begin_account(session->account, config);
         session->config = *config;
@@ -81,6 +87,8 @@ void gw_session_release(struct gw_session_table *table, struct gw_session *sessi
 {
     pthread_mutex_lock(&table->lock);
     session->account->ended = 1;
+    table->ended_rx += gw_load(&session->account->counters.rx_bytes);
+    table->ended_tx += gw_load(&session->account->counters.tx_bytes);
     __atomic_store_n(&session->id, 0, __ATOMIC_RELAXED);
     session->generation++;
     session->next_free = table->free;
@@ -100,6 +108,26 @@ void gw_session_copy_counters(const struct gw_session *session, struct gw_counte
         .dtls_rx_packets = gw_load(&from->dtls_rx_packets), .dtls_rx_bytes = gw_load(&from->dtls_rx_bytes),
         .dtls_tx_packets = gw_load(&from->dtls_tx_packets), .dtls_tx_bytes = gw_load(&from->dtls_tx_bytes),
     };
+}
+
+void gw_session_table_traffic(struct gw_session_table *table, uint64_t *rx, uint64_t *tx)
+{
+    uint64_t live_rx = 0, live_tx = 0;
+    bool more = true;
+
+    for (uint32_t slot = 0; more;) {
+        pthread_mutex_lock(&table->lock);
+        for (uint32_t end = slot + SLOTS_READ_AT_ONCE; slot < end && slot < table->used; slot++) {
+            if (!table->slots[slot].id)
+                continue;
+            live_rx += gw_load(&table->accounts[slot].counters.rx_bytes);
+            live_tx += gw_load(&table->accounts[slot].counters.tx_bytes);
+        }
+        *rx = live_rx + table->ended_rx;
+        *tx = live_tx + table->ended_tx;
+        more = slot < table->used;
+        pthread_mutex_unlock(&table->lock);
+    }
 }
 
 int gw_session_read(struct gw_session_table *table, uint64_t id, struct gw_session_config *config, struct gw_counters *counters)

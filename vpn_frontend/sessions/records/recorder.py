@@ -49,6 +49,11 @@ class SessionRecorder:
     def behind(self) -> bool:
         return len(self._entries) >= MAX_BEHIND
 
+    @property
+    def idle(self) -> bool:
+        """True if nothing waits, and a checkpoint would not be skipped."""
+        return not self._entries and not self._seen
+
     def opened(self, view: SessionView, draft: ResumptionDraft | None = None) -> None:
         """``draft`` is rendered when its batch is written, unless the session has ended by then."""
         self._entries.append((JournalEntry(Stage.OPENED, view), draft))
@@ -65,7 +70,7 @@ class SessionRecorder:
 
     def checkpoint(self, views: Sequence[SessionView]) -> None:
         """Record the counters so far. Skipped while other entries wait: the next checkpoint has them."""
-        if views and not self._seen and not self._entries:
+        if views and self.idle:
             self._seen.extend(views)
             self._wake()
 
