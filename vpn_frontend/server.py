@@ -74,6 +74,7 @@ HANDSHAKE_TIMEOUT = 10.0  # seconds; a phone on a bad network takes 3
 EVENTS_PER_RELEASE = 32  # events whose commands the workers get together: few wake-ups, some milliseconds of delay
 TICK = 1.0  # seconds between two checks for expired connections and sessions
 CLOSE_DEADLINE = 3.0  # seconds at shutdown for clients that do not read their close message
+LOGIN_DEADLINE = 3.0  # seconds at shutdown of a node for logins under way: clients know no other address yet
 JOURNAL_DEADLINE = 15.0  # seconds at shutdown to write the journal
 
 
@@ -205,7 +206,7 @@ class VpnServer:
         self._gateway.stop_accepting()
         if not suspend:
             await self._drain()
-        await self._pre_tunnel.close()
+        await self._pre_tunnel.close(0.0 if self._fleet is None else LOGIN_DEADLINE)
         if not suspend:
             self._table.shut_down(text, time.monotonic())
             with suppress(TimeoutError):

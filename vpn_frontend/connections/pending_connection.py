@@ -23,6 +23,7 @@ class PendingConnection:
     protocol: Connection
     host: Host
     since: float
+    heard_at: float
     request_since: float | None = None  # first byte of a request that is not complete yet
     checking: bool = False  # its task checks a login
     task: asyncio.Task[None] | None = None  # at most one: for the question of the protocol that has to wait

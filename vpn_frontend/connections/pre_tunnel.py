@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import VpnSettings
 
 REQUEST_DEADLINE = 30.0  # seconds from the first byte of a request to its last
+CLIENT_PAUSE = 0.5  # seconds in which a program goes on with its login, once it was answered
+LOOK_INTERVAL = 0.02  # seconds between two looks at the logins of a server that stops
 
 
 class PreTunnelConnections:
@@ -116,7 +118,8 @@ class PreTunnelConnections:
         portal = host.portal
         if event.peer_certificate and portal.groups and host.certificate_fields is not None:
             portal = offer_certificate_groups(portal, event.peer_certificate, host.certificate_fields)
-        self._connections.add_connection(PendingConnection(peer, Connection(portal), host, self._clock()))
+        now = self._clock()
+        self._connections.add_connection(PendingConnection(peer, Connection(portal), host, now, now))
 
     def renew(self, settings: VpnSettings) -> None:
         """``settings`` hold for requests to come."""
@@ -127,7 +130,7 @@ class PreTunnelConnections:
         connection = self._connections.find_connection(event.connection_id)
         if connection is None:
             return
-        now = self._clock()
+        connection.heard_at = now = self._clock()
         if connection.request_since is None:
             connection.request_since = now
         effects = connection.protocol.receive(event.data, now)
@@ -156,8 +159,16 @@ class PreTunnelConnections:
             if slow or old:
                 self._close(connection, "too slow" if slow else "too old")
 
-    async def close(self) -> None:
-        """Cancel all tasks and forget every connection. The gateway closes the connections."""
+    async def close(self, patience: float = 0.0) -> None:
+        """Cancel all tasks and forget every connection. The gateway closes the connections.
+
+        Logins that are under way have ``patience`` seconds to become tunnels.
+        """
+        until = self._clock() + patience
+        while any(self._is_busy(connection) for connection in self._connections):
+            if self._clock() >= until:
+                break
+            await asyncio.sleep(LOOK_INTERVAL)
         connections = [*self._connections]
         tasks = [connection.task for connection in connections if connection.task is not None]
         for connection in connections:
@@ -165,6 +176,10 @@ class PreTunnelConnections:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _is_busy(self, connection: PendingConnection) -> bool:
+        """A question is being answered, or the client has had no time to go on."""
+        return connection.task is not None or self._clock() - connection.heard_at < CLIENT_PAUSE
 
     def carry_out(self, connection: PendingConnection, effects: list[Effect]) -> None:
         for effect in effects:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.vpn_frontend.connections.front import REPLY, Front, connect, cookie_of
 from vpn_frontend.connections import tunnel_setup
+from vpn_frontend.connections.pre_tunnel import CLIENT_PAUSE
 from vpn_frontend.gateway.interface import Cause
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.sessions import liveness_probe
@@ -341,6 +342,48 @@ async def test_closing_the_connections_ends_what_is_under_way(make_front):
     await front.connections.close()
     assert len(front.connections) == 0
     assert len(front.lab.table._pending) == 0
+
+
+@pytest.mark.asyncio
+async def test_a_login_under_way_becomes_a_tunnel_before_the_connections_close(make_front):
+    front = make_front()
+    connection, idle = front.gateway.connect(), front.gateway.connect()
+    front.pump()
+    front.lab.now += CLIENT_PAUSE  # the other one says nothing
+    cookie = cookie_of(await front.log_in(connection))
+    closing = asyncio.create_task(front.connections.close(patience=5.0))
+    await asyncio.sleep(0)
+    assert (await front.open_tunnel(connection, cookie)).startswith(b"HTTP/1.1 200 CONNECTED\r\n")
+    await closing  # the clock of the lab stands still: the patience is not over
+    assert [view.user for view in front.lab.live.list()] == ["alice"]
+    assert await front.say(idle, b"GET / HTTP/1.1\r\nHost: vpn\r\n\r\n") == b""
+
+
+@pytest.mark.asyncio
+async def test_a_login_that_does_not_go_on_is_not_waited_for(make_front):
+    front = make_front()
+    connection = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(connection))
+    closing = asyncio.create_task(front.connections.close(patience=5.0))
+    await asyncio.sleep(0)
+    assert len(front.connections) == 1
+    front.lab.now += CLIENT_PAUSE
+    await closing
+    assert await front.open_tunnel(connection, cookie) == b""
+
+
+@pytest.mark.asyncio
+async def test_a_login_that_hangs_is_waited_for_as_long_as_was_said(make_front, monkeypatch):
+    front = make_front()
+    monkeypatch.setattr(front.connections, "_is_busy", lambda connection: True)
+    front.gateway.connect()
+    front.pump()
+    closing = asyncio.create_task(front.connections.close(patience=5.0))
+    await asyncio.sleep(0)
+    assert len(front.connections) == 1
+    front.lab.now += 5.0
+    await closing
+    assert len(front.connections) == 0
 
 
 @pytest.mark.asyncio

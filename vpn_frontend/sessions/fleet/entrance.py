@@ -99,8 +99,7 @@ class FleetEntrance:
         Raises ``CookieError`` or ``RefusedError``; then it has none, and its client may ask again.
         """
         session = admission.session
-        self._refuse_while_draining()
-        session.opening = True
+        session.opening = True  # also while this node drains: a client knows no other address before its first tunnel
         try:
             addresses = await self._take_addresses(admission)
             try:
@@ -132,7 +131,8 @@ class FleetEntrance:
             raise CookieError
         if login.host != host:
             raise CookieError("another_host")
-        self._refuse_while_draining()
+        if self._fleet.draining:
+            raise RefusedError(DRAINING, "draining")
         session_id = unpack_id(login.session)
         try:
             claim = await self._fleet.claim(session_id, digest, peer.address)
@@ -383,10 +383,6 @@ class FleetEntrance:
         if self._fleet.cut_off and self._fleet.alone_is_allowed:
             return  # what is at hand has to do
         pool.add(await self._fleet.lend(pool.network, pool.batch, static))
-
-    def _refuse_while_draining(self) -> None:
-        if self._fleet.draining:
-            raise RefusedError(DRAINING, "draining")
 
     def _free(self, session: Session, addresses: InnerAddresses) -> None:
         self._release(session)
