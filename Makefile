@@ -160,6 +160,7 @@ soak: build $(VENV)/.gssapi .build/site-packages
 	    SOAK_SECONDS=$(SOAK_SECONDS) OCSENTRY_TRANSFER_BYTES=1000000000 OCSENTRY_STRICT_TIMES=1 $(BIN)/pytest -v -m netns tests/e2e
 	OCSENTRY_LOGINS=1000 $(BIN)/pytest -v tests/admin_api/store/test_used_codes.py
 	OCSENTRY_FLEET_WALKTHROUGH=1 $(BIN)/pytest -vs -m netns tests/e2e/fleet/test_walkthrough.py
+	OCSENTRY_FLEET_FROM=last OCSENTRY_FLEET_SESSIONS=60 $(BIN)/pytest -vs -m netns tests/e2e/fleet/test_upgrade.py
 	OCSENTRY_FLEET_OPERATIONS=30000 OCSENTRY_FLEET_KILLS=20 OCSENTRY_FLEET_NEMESES=kill,restart,hang $(BIN)/pytest -vs tests/admin_api/fleet/test_history.py
 	OCSENTRY_FLEET_ROLLOUTS=100 $(BIN)/pytest -v tests/admin_api/fleet/policy/test_many_rollouts.py
 	OCSENTRY_FLEET_ROUNDS=100 OCSENTRY_FLEET_SEED=$$(date +%j) $(BIN)/pytest -vs -m netns tests/e2e/fleet/test_nemeses.py

@@ -50,16 +50,18 @@ class Site:
     programs: list[Program]
 
 
-def make_fleet_template(folder: Path, url: str, users: Iterable[str]) -> ServerTemplate:
-    """Users and a token in the database of the fleet; certificate and secret in the folder."""
+def make_fleet_template(
+    folder: Path, url: str, users: Iterable[str], program: Sequence[str | Path] = (OCSENTRY,)
+) -> ServerTemplate:
+    """Users and a token in the database of the fleet, made by ``program``; certificate and secret in the folder."""
     folder.mkdir()
     certificate = make_certificate(folder)
     (folder / "fleet.secret").write_text(secrets.token_hex(32))
     (folder / "fleet.secret").chmod(0o600)
     write_configuration(folder, {"store": {"url": url}})
     for user in users:
-        ocsentry(folder, "user", "add", user, "--password-stdin", stdin=PASSWORD + "\n")
-    answer = json.loads(ocsentry(folder, "token", "create", "lab", "--json"))
+        ocsentry(folder, "user", "add", user, "--password-stdin", stdin=PASSWORD + "\n", program=program)
+    answer = json.loads(ocsentry(folder, "token", "create", "lab", "--json", program=program))
     return ServerTemplate(folder, certificate, answer["token"])
 
 

@@ -74,11 +74,17 @@ def write_configuration(folder: Path, settings: Mapping[str, Mapping[str, Any]])
     return path
 
 
-def ocsentry(folder: Path, *arguments: str, stdin: str = "", timeout: float = TIMEOUT) -> str:
+def ocsentry(
+    folder: Path,
+    *arguments: str,
+    stdin: str = "",
+    timeout: float = TIMEOUT,
+    program: Sequence[str | Path] = (OCSENTRY,),
+) -> str:
     """Runs the command line on the configuration in ``folder`` and returns its output."""
     command, *rest = arguments
     return run(
-        *("env", f"OCSENTRY_CONFIG={folder}/ocsentry.toml", str(OCSENTRY), command, *rest),
+        *("env", f"OCSENTRY_CONFIG={folder}/ocsentry.toml", *map(str, program), command, *rest),
         stdin=stdin,
         timeout=timeout,
     )
@@ -145,8 +151,9 @@ class Server:
         self.stop()
         self.start_again()
 
-    def start_again(self) -> None:
-        """After it has ended in another way."""
+    def start_again(self, launcher: Sequence[str | Path] = ()) -> None:
+        """After it has ended in another way. ``launcher``: another program from now on, as after an upgrade."""
+        self._launcher = launcher or self._launcher
         self.program = self._start()
 
     # -- clients and state

@@ -12,6 +12,7 @@ OCSENTRY_LOGINS: logins at once by each method, with servers that answer and wit
 OCSENTRY_RETURNING: tunnels that come back after a restart, and after a kill.
 OCSENTRY_FLEET_WALKTHROUGH: a site of three nodes, balancers and databases loses one of each; takes minutes.
 OCSENTRY_FLEET_SESSIONS: tunnels that go on at another node after a drain, and after a kill.
+OCSENTRY_FLEET_FROM: the version from which a fleet is upgraded beside logins; it is built first, which takes a minute.
 OCSENTRY_FLEET_DPD: seconds after which clients probe a node that has lost its power.
 OCSENTRY_TUNNELS: tunnels at once. OCSENTRY_PINGS: echo requests through each, 10 per second.
 OCSENTRY_PREFIXES: prefixes of a policy that is swapped beside a tunnel.
