@@ -41,3 +41,4 @@ class ApiEvent(StrEnum):
     FLEET_CANARY_STARTED = "fleet_canary_started"
     FLEET_CANARY_ENDED = "fleet_canary_ended"
     FLEET_STORE_RESTORED = "fleet_store_restored"
+    FLEET_SESSIONS_DIFFERED = "fleet_sessions_differed"

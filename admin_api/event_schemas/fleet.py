@@ -101,3 +101,9 @@ class FleetCanaryEnded(CanaryEvent):
 class FleetStoreRestored(EventFields):
     before: int = Field(description="The revision that this node had applied.", examples=[1200])
     revision: int = Field(description="The revision that the database has now.", examples=[900])
+
+
+@event(ApiEvent.FLEET_SESSIONS_DIFFERED)
+class FleetSessionsDiffered(NodeEvent):
+    lost: int = Field(description="Sessions of the database that this node does not have.", examples=[2])
+    asserted: int = Field(description="Sessions of this node that the database does not have.", examples=[1])

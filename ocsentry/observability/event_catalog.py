@@ -213,6 +213,11 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ApiEvent.FLEET_STORE_RESTORED: CatalogEntry(
         "error", "The database is older than what is in force here, such as after a restore. Blocks are written again."
     ),
+    ApiEvent.FLEET_SESSIONS_DIFFERED: CatalogEntry(
+        "warning",
+        "The database had `lost` sessions that this node does not carry, and lacked `asserted` that it carries, such as"
+        " after a failover. Clients of the former may come back; the latter are admitted again, or end.",
+    ),
     VpnEvent.LOGIN_ACCEPTED: CatalogEntry("info", "A login was accepted."),
     VpnEvent.LOGIN_REFUSED: CatalogEntry("warning", "A login was refused: `reason`."),
     VpnEvent.TUNNEL_REFUSED: CatalogEntry("warning", "A user who is logged in got no tunnel: `reason`."),

@@ -31,7 +31,7 @@ BEAT_WAIT = 0.5  # seconds for an answer
 JOIN_WAIT = 2.0
 LOOP_PATIENCE = 5.0  # seconds since the event loop turned: no beats after that
 JOIN = "SELECT * FROM fleet.join_v2($1, $2, $3, $4, $5::bytea, make_interval(secs => $6))"
-BEAT = "SELECT * FROM fleet.beat_v2($1, $2, $3, $4, $5, $6)"
+BEAT = "SELECT *, pg_postmaster_start_time() FROM fleet.beat_v2($1, $2, $3, $4, $5, $6)"
 CHANNEL = "fleet"
 LEAVE = "SELECT fleet.leave_v1($1, $2)"
 
@@ -42,7 +42,10 @@ class JoinRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the database said to a beat. ``state``: ``active``, ``draining`` or ``left``, as an operator wants it."""
+    """What the database said to a beat. ``state``: ``active``, ``draining`` or ``left``, as an operator wants it.
+
+    ``server``: tells a start of the database from another one.
+    """
 
     identity: Identity
     fenced: bool
@@ -51,6 +54,7 @@ class Answer:
     floor: int
     tag: str
     open_orders: bool
+    server: str
 
 
 @dataclass(slots=True)
@@ -182,7 +186,6 @@ class Beats:
 
 
 def _read(identity: Identity, row: Row) -> Answer:
-    fenced, state, revision, floor, tag, open_orders = row
-    return Answer(
-        identity, fenced == "t", state or "", int(revision or 0), int(floor or 0), tag or "", open_orders == "t"
-    )
+    fenced, state, revision, floor, tag, open_orders, server = row
+    numbers = int(revision or 0), int(floor or 0)
+    return Answer(identity, fenced == "t", state or "", *numbers, tag or "", open_orders == "t", server or "")

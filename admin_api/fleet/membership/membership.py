@@ -63,6 +63,7 @@ class Membership:
         self._ticker: asyncio.Task[None] | None = None
         self._cut_off_at: float | None = None
         self._started = False
+        self.doubts = 0  # how often the database may have lost what it had answered
 
     @property
     def identity(self) -> Identity | None:
@@ -129,8 +130,9 @@ class Membership:
             self._beats.hurry()
 
     def assert_again(self) -> None:
-        """The database was restored: it may not have what this node carries. It is told after the next beat."""
+        """The database may not have what this node carries. It is told after the next beat."""
         self.lease.asserted = False
+        self.doubts += 1
 
     async def wait_for(self, state: NodeState) -> None:
         while self.state is not state:
@@ -147,9 +149,10 @@ class Membership:
             await asyncio.sleep(TICK)
 
     async def _assert_all(self, identity: Identity) -> None:
+        doubts = self.doubts
         for assert_again in self._returns:
             await assert_again()
-        if self.lease.identity == identity:
+        if self.lease.identity == identity and self.doubts == doubts:
             self.lease.asserted = True
             self._note_change()
 
@@ -169,6 +172,8 @@ class Membership:
         self._begin_return(identity)
 
     def _take_answer(self, answer: Answer) -> None:
+        if self.answer is not None and answer.server != self.answer.server:
+            self.assert_again()  # it may be a standby that has not got all, or be restored
         self.answer, self.problem = answer, ""
         if answer.fenced:
             return  # the thread joins again, or the ticker tells of it

@@ -26,6 +26,11 @@ WHERE r.id = encode(s.id, 'hex') AND r.ended_at IS NULL AND NOT s.void
   AND s.lost_at + make_interval(secs => s.cookie_timeout) < clock_timestamp()
   AND fleet.is_current_v1(s.node, s.epoch) AND fleet.is_lost_v1(s.node, s.epoch, make_interval(secs => %s))"""
 
+# Ids of half the length have zeros behind them there.
+WITHOUT_SESSION = """
+SELECT r.id FROM sessions r WHERE r.ended_at IS NULL AND r.node = %s
+  AND NOT EXISTS (SELECT 1 FROM fleet.sessions s WHERE s.id = decode(rpad(r.id, 32, '0'), 'hex'))"""
+
 
 async def take_record(store: Store, session_id: str) -> tuple[OpenRecord | None, Counters]:
     """Make the row this node's. Returns it with its counters so far.
@@ -69,3 +74,8 @@ async def end_unheard_records(calls: Calls, dead_after: float) -> None:
     ``FleetSilentError`` or ``psycopg.DatabaseError``.
     """
     await calls.call(END_UNHEARD, (CloseReason.NODE_LOST.value, dead_after))
+
+
+async def records_without_sessions(calls: Calls, node: str) -> set[str]:
+    """Returns the open rows of a node that the fleet has no session of. Raises as ``Calls.call``."""
+    return {row[0] for row in await calls.call(WITHOUT_SESSION, (node,))}

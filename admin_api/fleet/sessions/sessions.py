@@ -14,6 +14,7 @@ from admin_api.fleet.changes.failed_logins import key_of
 from admin_api.fleet.membership.lease import lease_clock
 from admin_api.fleet.peers.service import Peers
 from admin_api.fleet.sessions.admission import FleetAdmission
+from admin_api.fleet.sessions.comparison import Comparison
 from admin_api.fleet.sessions.errands import Errands
 from admin_api.fleet.sessions.journal import end_records, end_unheard_records, take_record
 from admin_api.fleet.sessions.keys import make_ring, renew_ring
@@ -81,6 +82,7 @@ class FleetSessions:
             routed=settings.addresses == "routed",
             tell=self.peers.caller.tell,
         )
+        self._comparison = Comparison(self.calls, membership, store, events, self.admission.lose)
         self._entrance: FleetEntrance | None = None
         self._settle: Callable[[float], Awaitable[None]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -212,8 +214,10 @@ class FleetSessions:
                 await self.calls.call(SWEEP_LOGINS, (MOST_SWEPT,))
                 await end_unheard_records(self.calls, self._membership.settings.dead_after)
                 short = {row[0] for row in await self.calls.call(SHORT, (2 * SWEEP_INTERVAL,))}
-                if short and self._entrance is not None:
-                    self._entrance.hand_back_reserve(short)
+                if self._entrance is not None:
+                    if short:
+                        self._entrance.hand_back_reserve(short)
+                    await self._comparison.look(self._entrance)
             except Exception as error:  # noqa: BLE001 - any failure: the next sweep does it
                 self.report(repr(error))
 

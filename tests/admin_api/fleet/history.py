@@ -53,11 +53,12 @@ class History:
             found += [f"{key} at {at:.6f}" for at in peaks]
         return found
 
-    def false_refusals(self, limit: int) -> list[str]:
+    def false_refusals(self, limit: int, leave_out: Sequence[tuple[float, float]] = ()) -> list[str]:
+        """``leave_out``: times in which holders count that the clients know nothing of."""
         found = []
         for key, own in self._by_key():
             possible = [one for one in own if one.result != "full"]
-            refused = [one for one in own if one.result == "full"]
+            refused = [one for one in own if one.result == "full" and not _meets(one, leave_out)]
             false = [one for one in refused if _most(possible, one.called, one.answered) < limit]
             found += [f"{key} at {one.called:.6f}" for one in false]
         return found
@@ -67,6 +68,10 @@ class History:
         for one in self.operations:
             keys[one.key].append(one)
         return keys.items()
+
+
+def _meets(one, times):
+    return any(one.called <= end and one.answered >= start for start, end in times)
 
 
 def _edges(spans):

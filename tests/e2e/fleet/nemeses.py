@@ -127,8 +127,7 @@ def fail_over(*, synchronous: bool, shift: int = 0) -> Callable[[Site], None]:
         site.stores.fail_over(synchronous=synchronous, shift=shift)
         site.until_returned()
         if not synchronous:
-            site.loose.append((began, time.monotonic()))
-            site.lost_rows = True
+            site.note_loss(began)
         site.go_on()
         if shift:
             site.stores.primary.clock.jump(-shift)
@@ -145,8 +144,7 @@ def restore(site: Site) -> None:
     began = time.monotonic()
     site.stores.primary.restore()
     site.until_returned()
-    site.loose.append((began, time.monotonic()))
-    site.lost_rows = True
+    site.note_loss(began)
     site.go_on()
     site.stores.make_whole()
 

@@ -38,7 +38,8 @@ NETWORK = "10.77.200.0/24"  # of the way to the databases
 DEAD_AFTER = 10  # seconds
 NAMES = ("n1", "n2", "n3")
 IS_LOST = "SELECT fleet.is_lost_v1(n.id, n.epoch, make_interval(secs => %s)) FROM fleet.nodes n WHERE n.name = %s"
-HELD = "SELECT count(*) FROM fleet.sessions WHERE NOT void"
+HELD = "SELECT encode(id, 'hex'), user_key, node, epoch, generation, ghost, lost_at FROM fleet.sessions WHERE NOT void"
+LIVE = f"{HELD} AND lost_at IS NULL AND NOT fleet.is_lost_v1(node, epoch, make_interval(secs => %s))"
 SOME = 6  # sessions
 LONGEST = 14.0  # seconds of a nemesis whose effect is not seen
 BLOCK_EVERY = 0.3  # seconds
@@ -51,7 +52,8 @@ class Site:
         self.network, self.chosen = network, random.Random(seed)
         self.programs = network.programs
         self.loose: list[tuple[float, float]] = []  # times in which a user may have twice the limit
-        self.lost_rows = False  # the database has lost what it had answered
+        self.held_again: list[tuple[float, float]] = []  # times in which sessions may have places that have ended
+        self._come_back: tuple[float, set[str]] | None = None  # since when, and rows of such sessions
         self._folder = folder
         self._copies = 0
         self.router = PacketRouter(Namespace.create(claim.name("net")), seed=seed)
@@ -132,6 +134,13 @@ class Site:
         """All nodes decide for the fleet again, or some seconds."""
         self._until(lambda: all(self._is_member(node) for node in self.nodes))
 
+    def note_loss(self, began: float) -> None:
+        """The database has lost, since then, what it had answered. All nodes have returned to it."""
+        self.loose.append((began, time.monotonic()))
+        earlier = set() if self._come_back is None else self._come_back[1]
+        since = began if self._come_back is None else self._come_back[0]
+        self._come_back = since, earlier | {row[0] for row in self.stores.primary.ask(HELD)}
+
     def start_again(self, node: Server) -> None:
         """It ends by itself if the database is away, as under a service manager: until it is up."""
         node.api.close()
@@ -172,19 +181,27 @@ class Site:
     # -- beginning and end
 
     def whole(self) -> None:
-        """Wait until all nodes are members, after a nemesis."""
+        """Wait until all nodes are members, after a nemesis, and no place is held without a client."""
         with self.clients.waiting():
-            eventually(lambda: [self._is_member(node) for node in self.nodes], all, "members")
+            self._await_members()
+            eventually(lambda: self.stores.primary.ask(LIVE, DEAD_AFTER), lambda found: found == [], "free places")
+        if self._come_back is not None:
+            since, rows = self._come_back
+            if not rows & {row[0] for row in self.stores.primary.ask(HELD)}:
+                self.held_again.append((since, time.monotonic()))
+                self._come_back = None
 
     def end(self) -> None:
         """No client is there any more, and the database knows it."""
         self.clients.end()
         self.operator.end()
-        self.whole()
+        self._await_members()
         for user in USERS:  # sessions of clients that gave up
             status, answer = self.nodes[0].api.call("DELETE", f"/api/v1/sessions?user={user}")
             assert status in {200, 204, 404}, answer
-        eventually(lambda: self.stores.primary.ask(HELD), lambda found: found == [(0,)], "without a session")
+        eventually(lambda: self.stores.primary.ask(HELD), lambda found: found == [], "without a session")
+        if self._come_back is not None:
+            self.held_again.append((self._come_back[0], time.monotonic()))
         for node in self.nodes:
             node.await_leases(0)
 
@@ -209,6 +226,9 @@ class Site:
             for store in self.stores.machines:
                 self.router.set(_way_address(number), store.address, there)
                 self.router.set(store.address, _way_address(number), back)
+
+    def _await_members(self) -> None:
+        eventually(lambda: [self._is_member(node) for node in self.nodes], all, "members")
 
     def _is_member(self, node: Server) -> bool:
         with suppress(OSError), closing(node.api.another(timeout=LONGEST)) as api:

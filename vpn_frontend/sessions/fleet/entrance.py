@@ -32,7 +32,7 @@ from vpn_frontend.sessions.sealed_cookies import SealedLogin
 from vpn_frontend.sessions.session import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
     from sentry_engine import Engine
     from vpn_frontend.gateway.interface import Gateway
@@ -257,6 +257,14 @@ class FleetEntrance:
                 self._forget(addresses)
             else:
                 self._give_back(addresses)
+
+    def carried(self) -> Mapping[str, int]:
+        """The sessions that the fleet has admitted here, with their generations."""
+        return {one.id: one.generation for one in self._index if one.generation and not one.moved}
+
+    def has(self, session_id: str) -> bool:
+        """True if the session is here, admitted or not."""
+        return self._index.find_by_id(session_id) is not None
 
     async def load_pools(self) -> None:
         """Learn which addresses are this node's. Raises ``FleetSilentError``."""

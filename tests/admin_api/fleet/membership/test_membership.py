@@ -7,6 +7,7 @@ import asyncio
 
 import pytest
 
+from admin_api.fleet.membership import beats
 from admin_api.fleet.membership.beats import JoinRefusedError
 from admin_api.fleet.membership.lease import Identity, lease_clock
 from admin_api.fleet.membership.membership import NodeState
@@ -107,6 +108,24 @@ class TestBeats:
         await node.seen.wait_for("fleet_returned")
         assert asserted == [(Identity(ask("SELECT id FROM fleet.nodes")[0][0], 11), False)]
         assert node.lease.holds(lease_clock())
+
+    async def test_another_start_of_the_database_is_told_what_the_node_carries(self, make_node, monkeypatch):
+        """As after a failover within the time of the lease, to a standby that had not got all commits."""
+        node = await make_node("n1")
+        asserted = asyncio.Event()
+
+        async def assert_again():
+            asserted.set()
+
+        node.on_return(assert_again)
+        await answered(node, lambda answer: True)
+        assert not asserted.is_set()
+        monkeypatch.setattr(beats, "BEAT", beats.BEAT.replace("pg_postmaster_start_time()", "'later'"))
+        node._beats.hurry()
+        async with asyncio.timeout(TIMEOUT):
+            await asserted.wait()
+        await node.seen.wait_for("fleet_returned")
+        assert node.is_member
 
     async def test_a_failed_return_is_tried_again(self, make_node, ask):
         node = await make_node("n1")

@@ -240,6 +240,22 @@ async def test_on_the_return_only_what_the_fleet_knows_lives_on(node, fleet, sta
     assert len(node.recorder.ended) == (ends and standing is not Standing.MOVED)
 
 
+async def test_what_a_node_carries_is_what_the_fleet_has_admitted_here(node, fleet):
+    waiting, first, second = node.log_in(), node.log_in(), node.log_in("bob")
+    await enter(node, first)
+    await enter(node, second, user="bob")
+    ended, moved = node.table.find_session(first), node.table.find_session(second)
+    entrance = node.table.entrance
+    assert entrance.carried() == {ended.id: 1, moved.id: 1}
+    node.table.log_out(first, node.now)
+    entrance.let_go(moved)
+    assert entrance.carried() == {ended.id: 1}  # the gateway has not closed it yet
+    node.pump()
+    assert entrance.carried() == {}
+    assert not entrance.has(ended.id)
+    assert entrance.has(node.table.find_session(waiting).id)
+
+
 async def test_the_client_of_a_contested_session_has_two_seconds(node):
     cookie = node.log_in()
     await enter(node, cookie)
