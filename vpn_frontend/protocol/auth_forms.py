@@ -12,7 +12,7 @@ from html import escape
 from vpn_frontend.protocol.browser_pages import ERROR_COOKIE, TOKEN_COOKIE
 from vpn_frontend.protocol.constants import CONTEXT_COOKIE, HINTS_COOKIE, MAX_REASON, SESSION_COOKIE
 from vpn_frontend.protocol.http import HttpResponse, keep_rendered
-from vpn_frontend.protocol.login_form import BrowserRequest, Field, FieldKind, Form
+from vpn_frontend.protocol.login_form import BrowserRequest, Field, FieldKind, Form, GroupLabels, first_form
 
 SERVER_VERSION = "0.1(1)"  # clients only check that there is one
 XML_HEADERS = (
@@ -23,6 +23,7 @@ XML_HEADERS = (
 PROFILE_PATH = "/profiles/profile.xml"  # of every client: the cookie says whose profile it is
 COOKIE_ATTRIBUTES = "; Secure; HttpOnly; Path=/"
 EXPIRED = "; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+BLANK_FORMS = 128  # rendered first forms that are kept: one for each group that can be selected, and one for its URL
 MAX_COMPLETE = 64  # combinations of certificate, banner and profile whose rendering is kept
 LEAST_MARK = 32  # characters of a cookie; all that are issued are longer
 
@@ -36,6 +37,13 @@ def render_form(form: Form, *, context: str = "", max_age: int = 0, action: str 
     if context:
         cookies = (_context_cookie(context, max_age),)
     return _xml_response(_auth_request(form, action), cookies)
+
+
+@lru_cache(BLANK_FORMS)
+def blank_form(groups: tuple[str, ...], labels: GroupLabels, selected: str, action: str, banner: str) -> HttpResponse:
+    """The first form without an error. It is the same for every client, so it is rendered once."""
+    form = first_form(groups=groups, labels=labels, selected=selected, banner=banner)
+    return keep_rendered(render_form(form, action=action))
 
 
 def certificate_request() -> HttpResponse:

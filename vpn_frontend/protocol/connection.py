@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import field, replace
-from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
@@ -37,7 +36,7 @@ from vpn_frontend.protocol.client_page import wants_page
 from vpn_frontend.protocol.config_auth import ClientMessage, MessageError, parse_message
 from vpn_frontend.protocol.connect_request import TUNNEL_PATHS, TunnelRequest, parse_tunnel_request, read_user_agent
 from vpn_frontend.protocol.constants import CONTEXT_COOKIE, SESSION_COOKIE
-from vpn_frontend.protocol.http import HttpConnection, HttpError, HttpResponse, keep_rendered
+from vpn_frontend.protocol.http import HttpConnection, HttpError, HttpResponse
 from vpn_frontend.protocol.login_attempts import CONTEXT_SIZE
 from vpn_frontend.protocol.login_form import GROUP, USERNAME, Form, GroupLabels, first_form
 
@@ -56,7 +55,6 @@ PHONE_PATH = "/svc"
 PHONE_PATHS = LOGIN_PATHS | {PHONE_PATH}  # of Cisco's IP phones, which send urlencoded forms
 BAD_REQUEST = 400
 BUSY_RETRY = 1  # seconds
-BLANK_FORMS = 128  # rendered first forms that are kept: one for each group that can be selected, and one for its URL
 
 
 @dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
@@ -440,7 +438,7 @@ class Connection:
         if code and not context:
             context = secrets.token_hex(CONTEXT_SIZE)  # names the login whose code comes back; nothing is kept
         if not error and not context:
-            return _blank_form(groups, labels, selected, self._action, banner)
+            return auth_forms.blank_form(groups, labels, selected, self._action, banner)
         form = first_form(groups=groups, labels=labels, selected=selected, error=error, code=code, banner=banner)
         return self._render(form, context)
 
@@ -481,13 +479,6 @@ class Connection:
             self.over = True
             effects.append(Close())
         return effects
-
-
-@lru_cache(BLANK_FORMS)
-def _blank_form(groups: tuple[str, ...], labels: GroupLabels, selected: str, action: str, banner: str) -> HttpResponse:
-    """The first form without an error. It is the same for every client, so it is rendered once."""
-    form = first_form(groups=groups, labels=labels, selected=selected, banner=banner)
-    return keep_rendered(auth_forms.render_form(form, action=action))
 
 
 def _answers(message: ClientMessage, attempt: LoginAttempt) -> bool:
