@@ -9,86 +9,56 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from dataclasses import asdict
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
+from struct import Struct
 from typing import TYPE_CHECKING, NoReturn
 
 from vpn_frontend._gateway import ffi, lib
 from vpn_frontend.gateway import sockets
 from vpn_frontend.gateway.interface import (
     NO_COUNTERS,
-    Cause,
-    ChannelDown,
-    ChannelUp,
-    ConnectionClosed,
-    ConnectionData,
-    ConnectionUp,
     Counters,
     DtlsCertificate,
-    DtlsDown,
     DtlsOffer,
     DtlsPsk,
     DtlsResumption,
-    DtlsUp,
     GatewayConfig,
     GatewayError,
     GatewayEvent,
-    ProxyRefused,
-    QuotaExceeded,
-    SessionAlive,
-    SessionClosed,
-    SessionIdle,
-    SignerDown,
-    TunDown,
-    TunFailing,
     TunnelParameters,
 )
 from vpn_frontend.gateway.limits import NO_LIMITS
+from vpn_frontend.gateway.native_events import EventReader, read_counters, read_text
 from vpn_frontend.gateway.native_hosts import keep_places, set_acme_challenges, set_hosts
 from vpn_frontend.gateway.native_limits import MAPPED, NativeBudget, pack_ranges, set_limits
 from vpn_frontend.settings import MAX_WORKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from vpn_frontend._gateway import (
         AccountsPointer,
         Bytes,
         CountersStruct,
         DtlsConfigStruct,
-        EventStruct,
         GatewayPointer,
         Pointer,
         RangesPointer,
-        Text,
     )
     from vpn_frontend.gateway.interface import TlsHost
     from vpn_frontend.gateway.limits import TunnelLimits
     from vpn_frontend.settings import Address
 
-EVENTS_PER_CALL = 256
-EVENT_DATA_SIZE = 256 * 1024  # bytes; a payload is at most 16 KiB + 64
-ROUNDS_PER_CALL = 8  # ``events`` returns to the loop after this many full batches
 ERROR_SIZE = 256
-TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
-DTLS_VERSIONS = {0xFEFD: "DTLSv1.2", 0xFEFC: "DTLSv1.3"}
-CAUSES = {int(cause): cause for cause in Cause}
 NO_ADDRESS = bytes(16)
+NO_KEY = bytes(16)
+# Native alignment, as the struct has it; a test compares the places of all fields.
+SESSION_CONFIG = Struct("@16s16s6I3P")
 NO_BROADCAST = 31  # bits: from this prefix length on an IPv4 network has no broadcast address (RFC 3021)
-EXPORTED_KEY: int = lib.GW_EXPORTER_SIZE  # bytes of each key of a connection
-EXPORTS: int = lib.GW_EXPORTS_SIZE  # bytes before the certificate
 
 
 def pack_address(address: Address | None) -> bytes:
     if address is None:
         return NO_ADDRESS
     return address.packed if address.version == 6 else MAPPED + address.packed
-
-
-def unpack_address(packed: bytes) -> Address:
-    return IPv4Address(packed[12:]) if packed.startswith(MAPPED) else IPv6Address(packed)
 
 
 def open_gateway(config: GatewayConfig) -> NativeGateway:
@@ -131,9 +101,13 @@ class NativeGateway:
     def __init__(self, config: GatewayConfig) -> None:
         self._gw: GatewayPointer | None = None
         self._accounts: AccountsPointer | None = None
-        self._events = ffi.new("struct gw_event[]", EVENTS_PER_CALL)
-        self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
+        self._events = EventReader()
         self._counters = ffi.new("struct gw_counters *")
+        # What ``open_session`` tells and gets. cffi takes longer to make and fill such a struct than C to read it.
+        self._config, self._session = ffi.new("struct gw_session_config *"), ffi.new("uint64_t *")
+        self._config_bytes = memoryview(ffi.buffer(self._config))
+        key = ffi.new("uint8_t[]", len(NO_KEY))
+        self._key, self._key_address = memoryview(ffi.buffer(key)), int(ffi.cast("uintptr_t", key))
         self._stat_names = _stat_names()
         self._host_names = tuple(host.name for host in config.hosts)  # by place; a removed one has another name
         self._places = self._host_names  # the names that the places are kept for
@@ -181,12 +155,12 @@ class NativeGateway:
             fields["accounts"] = accounts
         self._gw = lib.gw_open(ffi.new("struct gw_config *", fields), error, ERROR_SIZE)
         if not self._gw:
-            raise GatewayError(_text(error))
+            raise GatewayError(read_text(error))
 
     def _start(self) -> None:
         error = ffi.new("char[]", ERROR_SIZE)
         if lib.gw_start(self._handle(), error, ERROR_SIZE):
-            raise GatewayError(_text(error))
+            raise GatewayError(read_text(error))
 
     def set_hosts(self, hosts: tuple[TlsHost, ...]) -> None:
         """Use other certificates for new handshakes. Raises ``GatewayError``, then nothing changes."""
@@ -207,30 +181,30 @@ class NativeGateway:
 
     def open_session(self, connection_id: int, parameters: TunnelParameters) -> int:
         ranges = pack_ranges(parameters.iroutes)
-        config: dict[str, int | bytes | Bytes | RangesPointer | CountersStruct] = {
-            "inner4": pack_address(parameters.ipv4),
-            "inner6": pack_address(parameters.ipv6),
-            "mtu": parameters.mtu,
-            "dpd_s": parameters.dpd,
-            "idle_s": parameters.idle_timeout,
-            "rekey_s": parameters.rekey,
-            "iroute_count": len(ranges),
-            "iroutes_exposed": parameters.iroutes_exposed,
-        }
-        if ranges:
-            config["iroutes"] = ffi.new("struct gw_address_range[]", ranges)  # kept by the table
-        if parameters.key:
-            config["key"] = ffi.from_buffer("uint8_t[]", parameters.key)
-        if parameters.counters is not NO_COUNTERS:
-            config["counters"] = _pack_counters(parameters.counters)
-        session = ffi.new("uint64_t *")
-        status = lib.gw_session_open(
-            self._handle(), connection_id, ffi.new("struct gw_session_config *", config), session
+        # The gateway copies what is pointed to. It has to live until the call returns.
+        iroutes = ffi.new("struct gw_address_range[]", ranges) if ranges else None
+        counters = None if parameters.counters is NO_COUNTERS else _pack_counters(parameters.counters)
+        self._key[:] = parameters.key or NO_KEY
+        SESSION_CONFIG.pack_into(
+            self._config_bytes,
+            0,
+            pack_address(parameters.ipv4),
+            pack_address(parameters.ipv6),
+            parameters.mtu,
+            parameters.dpd,
+            parameters.rekey,
+            parameters.idle_timeout,
+            len(ranges),
+            parameters.iroutes_exposed,
+            0 if iroutes is None else int(ffi.cast("uintptr_t", iroutes)),
+            self._key_address,
+            0 if counters is None else int(ffi.cast("uintptr_t", counters)),
         )
-        _check(status, "open_session")
+        _check(lib.gw_session_open(self._handle(), connection_id, self._config, self._session), "open_session")
+        session = self._session[0]
         if parameters.limits is not NO_LIMITS:
-            self._limit_new(int(session[0]), parameters.limits)
-        return int(session[0])
+            self._limit_new(session, parameters.limits)
+        return session
 
     def _limit_new(self, session: int, limits: TunnelLimits) -> None:
         """Raises ``GatewayError`` and closes the session: it must not run without its limits."""
@@ -266,7 +240,7 @@ class NativeGateway:
     def counters(self, session: int) -> Counters:
         """Raises ``GatewayError`` for a session that is gone. Its ``SessionClosed`` has the final counters."""
         _check(lib.gw_session_counters(self._handle(), session, self._counters), "counters")
-        return _counters(self._counters)
+        return read_counters(self._counters)
 
     def total_traffic(self) -> tuple[int, int]:
         carried = ffi.new("uint64_t[]", 2)
@@ -323,102 +297,12 @@ class NativeGateway:
         return int(lib.gw_event_fd(self._handle()))
 
     def events(self) -> list[GatewayEvent]:
-        result: list[GatewayEvent] = []
-        for _ in range(ROUNDS_PER_CALL):
-            count = lib.gw_events(self._handle(), self._events, EVENTS_PER_CALL, self._data, EVENT_DATA_SIZE)
-            result += self._translate(count)
-            if count < EVENTS_PER_CALL:
-                break
-        return result
-
-    def _translate(self, count: int) -> Iterable[GatewayEvent]:
-        position = 0
-        for event in self._events[0:count]:
-            size = event.data_size
-            payload = ffi.buffer(self._data + position, size)[:] if size else b""
-            position += size
-            if event.kind == lib.GW_CONNECTION_UP:
-                yield _connection_up(event, payload, self._host_names[event.host])
-            else:
-                yield _READERS[event.kind](event, payload)
-        if position:
-            ffi.memmove(self._data, bytes(position), position)  # a password may have been in it
+        return self._events.read(self._handle(), self._host_names)
 
     def _handle(self) -> GatewayPointer:
         if not self._gw:
             raise GatewayError("the gateway is closed")
         return self._gw
-
-
-def _connection_up(event: EventStruct, payload: bytes, host: str) -> ConnectionUp:
-    return ConnectionUp(
-        connection_id=event.connection,
-        peer=unpack_address(bytes(event.peer)),
-        peer_port=event.peer_port,
-        local_port=event.local_port,
-        tls_version=TLS_VERSIONS.get(event.tls_version) or f"{event.tls_version:#06x}",
-        cipher=sys.intern(_text(event.cipher)),  # one text for all sessions with the same cipher
-        server_name=_text(event.server_name),
-        resumed=bool(event.resumed),
-        exporter_key=payload[:EXPORTED_KEY],
-        proof_key=payload[EXPORTED_KEY : 2 * EXPORTED_KEY],
-        peer_certificate=payload[EXPORTS:],
-        bindings=_bindings(event.tls_version, payload[2 * EXPORTED_KEY : EXPORTS]),
-        local_address=_server_address(bytes(event.local)),
-        host=host,
-    )
-
-
-@lru_cache(maxsize=256)
-def _server_address(packed: bytes) -> Address:
-    """One object for all sessions that connected to the same address of the server."""
-    return unpack_address(packed)
-
-
-def _bindings(version: int, exported: bytes) -> tuple[bytes, ...]:
-    """``exported``: the exporter, then the Finished message after its size in one byte."""
-    finished = exported[EXPORTED_KEY + 1 : EXPORTED_KEY + 1 + exported[EXPORTED_KEY]]
-    # TLS 1.2 exports the same to two peers without an extension that clients may leave out (RFC 7627).
-    return (exported[:EXPORTED_KEY], finished) if TLS_VERSIONS.get(version) == "TLSv1.3" else (finished,)
-
-
-def _dtls_up(event: EventStruct, _: bytes) -> DtlsUp:
-    return DtlsUp(
-        session=event.session,
-        peer=unpack_address(bytes(event.peer)),
-        peer_port=event.peer_port,
-        version=DTLS_VERSIONS.get(event.tls_version) or f"{event.tls_version:#06x}",
-        cipher=_text(event.cipher),
-    )
-
-
-def _connection_closed(event: EventStruct, _: bytes) -> ConnectionClosed:
-    peer = unpack_address(bytes(event.peer)) if event.cause == lib.GW_CAUSE_EVICTED else None
-    return ConnectionClosed(event.connection, CAUSES[event.cause], peer)
-
-
-def _channel_down(event: EventStruct, payload: bytes) -> ChannelDown:
-    return ChannelDown(event.session, event.connection, CAUSES[event.cause], payload, _counters(event.counters))
-
-
-# What makes an event of a struct and its payload, by kind. A kind that is not here is a fault of the build. A new
-# connection needs the names of the hosts too.
-_READERS: dict[int, Callable[[EventStruct, bytes], GatewayEvent]] = {
-    lib.GW_CONNECTION_DATA: lambda event, payload: ConnectionData(event.connection, payload),
-    lib.GW_CONNECTION_CLOSED: _connection_closed,
-    lib.GW_CHANNEL_UP: lambda event, _: ChannelUp(event.session, event.connection),
-    lib.GW_CHANNEL_DOWN: _channel_down,
-    lib.GW_SESSION_IDLE: lambda event, _: SessionIdle(event.session),
-    lib.GW_SESSION_ALIVE: lambda event, _: SessionAlive(event.session),
-    lib.GW_TUN_DOWN: lambda *_: TunDown(),
-    lib.GW_TUN_FAILING: lambda event, _: TunFailing(event.connection, event.error),
-    lib.GW_SIGNER_DOWN: lambda *_: SignerDown(),
-    lib.GW_PROXY_REFUSED: lambda event, why: ProxyRefused(unpack_address(bytes(event.peer)), why.decode()),
-    lib.GW_QUOTA_EXCEEDED: lambda event, _: QuotaExceeded(event.session),
-    lib.GW_SESSION_CLOSED: lambda event, _: SessionClosed(event.session, _counters(event.counters)),
-    lib.GW_DTLS_UP: _dtls_up,
-    lib.GW_DTLS_DOWN: lambda event, _: DtlsDown(event.session, CAUSES[event.cause]),
-}
 
 
 def _dtls_config(offer: DtlsOffer) -> DtlsConfigStruct:
@@ -441,42 +325,16 @@ def _dtls_config(offer: DtlsOffer) -> DtlsConfigStruct:
     return config
 
 
-def _counters(counters: CountersStruct) -> Counters:
-    return Counters(
-        rx_packets=counters.rx_packets,
-        rx_bytes=counters.rx_bytes,
-        tx_packets=counters.tx_packets,
-        tx_bytes=counters.tx_bytes,
-        rx_dropped=counters.rx_dropped,
-        tx_dropped=counters.tx_dropped,
-        last_data=counters.last_data_ns / 1e9,
-        dtls_rx_packets=counters.dtls_rx_packets,
-        dtls_rx_bytes=counters.dtls_rx_bytes,
-        dtls_tx_packets=counters.dtls_tx_packets,
-        dtls_tx_bytes=counters.dtls_tx_bytes,
-    )
-
-
 def _pack_counters(counters: Counters) -> CountersStruct:
     values = asdict(counters)
     values["last_data_ns"] = round(values.pop("last_data") * 1e9)
     return ffi.new("struct gw_counters *", values)
 
 
-def _text(chars: Text) -> str:
-    # The peer chose the server name, so its bytes are escaped to printable text.
-    return _printable(bytes(ffi.string(chars)))
-
-
-@lru_cache(maxsize=256)
-def _printable(name: bytes) -> str:
-    return name.decode("latin-1").encode("unicode_escape").decode("ascii")
-
-
 def _stat_names() -> tuple[str, ...]:
     names: list[str] = []
     while name := lib.gw_stat_name(len(names)):
-        names.append(_text(name))
+        names.append(read_text(name))
     return tuple(names)
 
 

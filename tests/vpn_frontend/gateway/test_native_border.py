@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import ast
+import re
+import struct
 from pathlib import Path
 
 import pytest
 
 import vpn_frontend
 from vpn_frontend._gateway import ffi, lib
-from vpn_frontend.gateway import descriptors, native_gateway
+from vpn_frontend.gateway import descriptors, native_events, native_gateway
 from vpn_frontend.gateway.certificates.server_certificate import KeyType
 from vpn_frontend.gateway.interface import DTLS12_SUITES, OC_DTLS12_SUITES, Cause, Offload
 from vpn_frontend.gateway.limits import MAX_BUDGETS
@@ -70,6 +72,50 @@ def test_the_stub_has_the_fields_of_a_structure(name, struct):
     }
 
 
+def places(layout: str, start: int = 0) -> list[int]:
+    """Where the fields of a ``struct`` format stand, in its native alignment, if it begins at ``start``."""
+    fields = re.findall(r"\d+[sx]|[A-Za-z]", re.sub(r"(\d+)([A-Zace-rt-wyz])", lambda f: f[2] * int(f[1]), layout[1:]))
+    sizes = [struct.calcsize("@" + "".join(fields[: count + 1])) for count in range(len(fields))]
+    ends = [start + size - struct.calcsize("@" + field) for size, field in zip(sizes, fields, strict=True)]
+    return [end for end, field in zip(ends, fields, strict=True) if not field.endswith("x")]
+
+
+@pytest.mark.parametrize(
+    ("layout", "kind", "first", "names"),
+    [
+        (native_events.COMMON, "struct gw_event", "kind", "kind cause connection session data_size"),
+        (
+            native_events.PEER,
+            "struct gw_event",
+            "peer",
+            "peer local peer_port local_port tls_version resumed cipher server_name host",
+        ),
+        (
+            native_events.COUNTERS,
+            "struct gw_counters",
+            "rx_packets",
+            (
+                "rx_packets rx_bytes tx_packets tx_bytes rx_dropped tx_dropped last_data_ns dtls_rx_packets "
+                "dtls_rx_bytes dtls_tx_packets dtls_tx_bytes"
+            ),
+        ),
+        (
+            native_gateway.SESSION_CONFIG,
+            "struct gw_session_config",
+            "inner4",
+            "inner4 inner6 mtu dpd_s rekey_s idle_s iroute_count iroutes_exposed iroutes key counters",
+        ),
+    ],
+    ids=["common", "peer", "counters", "session"],
+)
+def test_layouts_are_those_of_the_structures(layout, kind, first, names):
+    start = ffi.offsetof(kind, first)
+    assert places(layout.format, start) == [ffi.offsetof(kind, name) for name in names.split()]
+    sizes = {name: ffi.sizeof(field.type) for name, field in ffi.typeof(kind).fields}
+    last = names.split()[-1]
+    assert start + layout.size == ffi.offsetof(kind, last) + sizes[last]
+
+
 def test_causes_are_numbered_alike():
     assert {cause.name: cause.value for cause in Cause} == enumerators("gw_cause", "GW_CAUSE_")
 
@@ -87,7 +133,10 @@ def test_offloads_are_numbered_alike():
 
 def test_every_event_is_translated():
     kinds = set(enumerators("gw_event_kind", "").values())
-    assert native_gateway._READERS.keys() | {lib.GW_CONNECTION_UP} == kinds, "the reader of a connection needs more"
+    at_login = {
+        lib.GW_CONNECTION_UP, lib.GW_CONNECTION_DATA, lib.GW_CHANNEL_UP, lib.GW_CHANNEL_DOWN, lib.GW_SESSION_CLOSED
+    }  # fmt: skip
+    assert native_events._READERS.keys() | at_login == kinds
 
 
 def test_the_suites_of_dtls_are_the_cores():
@@ -103,4 +152,4 @@ def test_limits_of_the_settings_are_the_cores():
 
 def test_a_batch_of_events_holds_the_largest_payload():
     largest = lib.GW_EXPORTS_SIZE + lib.GW_PEER_CERTIFICATE_MAX
-    assert largest <= native_gateway.EVENT_DATA_SIZE
+    assert largest <= native_events.EVENT_DATA_SIZE
