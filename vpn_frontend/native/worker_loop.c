@@ -90,25 +90,22 @@ static void tick(struct gw_worker *worker)
     gw_listeners_tick(worker);
     gw_tun_tick(worker);
     gw_connections_tick(worker);
-    if (worker->now < worker->next_second)
-        return;
-    worker->next_second = worker->now + GW_SECOND;
     gw_sessions_tick(worker);
 }
 
-/* In ms. Without connections and sessions there are no deadlines. Idle tunnels are looked at once a second, not ten times. */
+/* In ms. Without deadlines of connections and sessions, -1. */
 static int epoll_timeout(const struct gw_worker *worker)
 {
-    uint64_t due = worker->next_second;
+    uint64_t due = gw_wheel_next(&worker->sessions);
 
     if (gw_busy_links_are_due(&worker->busy_links))
         return 0;
     if (worker->udp && worker->udp->waiting)
         return 1;
-    if (!worker->connections && !worker->sessions && !worker->accept_paused && !worker->tun_paused)
-        return -1;
-    if (worker->connections_due || worker->accept_paused || worker->tun_paused)
+    if (worker->connections || worker->accept_paused || worker->tun_paused)
         return (int)(GW_TICK / GW_MS);
+    if (due == GW_NEVER)
+        return -1;
     if (due < worker->next_tick)
         due = worker->next_tick;
     return due > worker->now ? (int)((due - worker->now) / GW_MS) + 1 : 1;
@@ -205,21 +202,29 @@ int gw_worker_start(struct gw_worker *worker)
 
 static void close_sessions(struct gw_worker *worker)
 {
-    for (struct gw_session *session = worker->sessions; session; session = session->next) {
+    struct gw_session *session;
+
+    while ((session = gw_wheel_take_any(&worker->sessions))) {
         gw_cstp_reader_free(&session->frames);
         gw_dtls_destroy(session->dtls);
         gw_limits_set(session, NULL);
     }
 }
 
-static void close_connections(struct gw_worker *worker)
+static void close_all(struct gw_worker *worker, struct gw_connection **list)
 {
-    while (worker->connections) {
-        struct gw_connection *connection = worker->connections;
+    while (*list) {
+        struct gw_connection *connection = *list;
 
-        worker->connections = connection->next;
+        *list = connection->next;
         gw_connection_destroy(connection, &worker->chunks);
     }
+}
+
+static void close_connections(struct gw_worker *worker)
+{
+    close_all(worker, &worker->connections);
+    close_all(worker, &worker->calm);
     gw_connections_reap(worker);
 }
 

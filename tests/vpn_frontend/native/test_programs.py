@@ -40,6 +40,7 @@ PROGRAMS = {
     "runtime/test_busy_links": ["runtime/busy_links.c"],
     "runtime/test_dpd": [],
     "runtime/test_session_table": ["runtime/session_table.c"],
+    "runtime/test_session_wheel": ["runtime/session_wheel.c"],
     "tables/test_prefix_table": ["tables/prefix_table.c"],
     "tls/test_hello": ["tls/hello.c"],
     "tls/test_fips": ["tls/fips.c"],

@@ -27,6 +27,30 @@ static int queue_output(void *owner, const uint8_t *data, size_t size)
     return gw_send_queue_push(&connection->out, &worker->chunks, data, size);
 }
 
+static void unlist(struct gw_connection *connection)
+{
+    struct gw_connection **list = connection->calm ? &connection->worker->calm : &connection->worker->connections;
+
+    GW_LIST_REMOVE(*list, connection);
+    connection->calm = false;
+}
+
+/* To be called when the connection gets a deadline, output that waits, or no watch: the next tick looks at it. */
+static void stir(struct gw_connection *connection)
+{
+    if (!connection->calm)
+        return;
+    unlist(connection);
+    GW_LIST_ADD(connection->worker->connections, connection);
+}
+
+static void calm_down(struct gw_connection *connection)
+{
+    unlist(connection);
+    connection->calm = true;
+    GW_LIST_ADD(connection->worker->calm, connection);
+}
+
 static void watch(struct gw_connection *connection, uint32_t interest)
 {
     struct epoll_event event = { .events = interest, .data.ptr = &connection->pollable };
@@ -38,7 +62,7 @@ static void watch(struct gw_connection *connection, uint32_t interest)
     connection->unwatched = epoll_ctl(gw_link_epoll(&connection->worker->busy_links, &connection->pollable), EPOLL_CTL_MOD,
                                       connection->pollable.fd, &event) != 0;
     if (connection->unwatched)
-        connection->worker->connections_due = true;
+        stir(connection);
     else
         connection->interest = interest;
 }
@@ -103,7 +127,6 @@ struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const
     if (!take_slot(worker, connection))
         goto no_slot;
     connection->worker = worker;
-    worker->connections_due = true;
     event.data.ptr = &connection->pollable;
     if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, fd, &event))
         goto no_epoll;
@@ -143,7 +166,7 @@ void gw_connection_flush(struct gw_connection *connection)
     else if (sent > 0 || !connection->waiting_since)
         connection->waiting_since = gw_clock_now();
     if (connection->waiting_since)
-        connection->worker->connections_due = true;
+        stir(connection);
     if (!connection->out.size && connection->state == GW_CONNECTION_CLOSING) {
         shutdown(connection->pollable.fd, SHUT_WR);
         connection->state = GW_CONNECTION_LINGER;
@@ -267,7 +290,7 @@ void gw_connection_end(struct gw_connection *connection, enum gw_cause cause)
     give_slot(connection);
     gw_signature_clear(&connection->signature);
     gw_sources_remove(connection->worker, &connection->source);
-    GW_LIST_REMOVE(connection->worker->connections, connection);
+    unlist(connection);
     gw_link_unwatch(&worker->busy_links, &connection->pollable);
     close(connection->pollable.fd);
     connection->pollable.fd = -1;
@@ -285,7 +308,7 @@ void gw_connection_finish(struct gw_connection *connection)
     }
     connection->state = GW_CONNECTION_CLOSING;
     connection->deadline = connection->worker->now + connection->worker->gateway->config.write_timeout_ms * GW_MS;
-    connection->worker->connections_due = true;
+    stir(connection);
     wolfSSL_shutdown(connection->ssl);
     gw_connection_flush(connection);
 }
@@ -297,7 +320,7 @@ void gw_connection_detach(struct gw_connection *connection)
 
     give_slot(connection);
     gw_sources_remove(connection->worker, &connection->source);
-    GW_LIST_REMOVE(connection->worker->connections, connection);
+    unlist(connection);
     gw_link_unwatch(&worker->busy_links, &connection->pollable);
     while (connection->dirty && *dirty && *dirty != connection)
         dirty = &(*dirty)->next_dirty;
@@ -312,7 +335,6 @@ int gw_connection_adopt(struct gw_worker *worker, struct gw_connection *connecti
     struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = &connection->pollable };
 
     connection->worker = worker;
-    worker->connections_due = true;
     GW_LIST_ADD(worker->connections, connection);
     connection->interest = event.events;
     if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, connection->pollable.fd, &event)) {
@@ -333,17 +355,16 @@ void gw_connections_tick(struct gw_worker *worker)
 {
     struct gw_connection *next;
 
-    worker->connections_due = false;
     for (struct gw_connection *connection = worker->connections; connection; connection = next) {
         next = connection->next;
-        if (connection->deadline || connection->waiting_since || connection->unwatched)
-            worker->connections_due = true;
         if (is_stalled(connection))
             gw_connection_end(connection, GW_CAUSE_STALLED);
         else if (connection->deadline && worker->now > connection->deadline)
             gw_connection_end(connection, connection->state == GW_CONNECTION_CLOSING ? GW_CAUSE_STALLED : GW_CAUSE_TIMEOUT);
         else if (connection->unwatched)
             gw_connection_update_interest(connection);
+        else if (!connection->deadline && !connection->waiting_since)
+            calm_down(connection);
     }
 }
 

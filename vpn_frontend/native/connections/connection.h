@@ -60,6 +60,7 @@ struct gw_connection {
     bool addressed;                     /* Python may still name it: it holds its slot */
     bool acme;                          /* a validation by an ACME server: it ends with the handshake */
     bool asked;                         /* it sent data that Python has not answered yet */
+    bool calm;                          /* on the worker's list of these */
     bool unwatched;                     /* epoll refused what the state needs; asked again at the next tick */
     uint32_t interest;                  /* epoll events asked for */
     uint32_t undelivered;               /* bytes that Python has not taken, with the cost of their events */
@@ -114,7 +115,7 @@ void gw_connection_finish(struct gw_connection *connection);
 void gw_connection_detach(struct gw_connection *connection);
 int gw_connection_adopt(struct gw_worker *worker, struct gw_connection *connection);
 
-/* Ends the connections whose deadline has passed or whose peer reads nothing. */
+/* Ends the connections whose deadline has passed or whose peer reads nothing. Looks at those alone that may be among them. */
 void gw_connections_tick(struct gw_worker *worker);
 /* Flushes the dirty ones. */
 void gw_connections_flush(struct gw_worker *worker);

@@ -22,4 +22,14 @@ static inline enum gw_dpd gw_dpd(uint64_t now, uint64_t heard, uint64_t probed, 
     return is_probed && now - heard >= 2 * period ? GW_DPD_DEAD : GW_DPD_PROBE;
 }
 
+/* The first `now` at which gw_dpd may say anything else than OK, if the peer is not heard until then. UINT64_MAX: never. */
+static inline uint64_t gw_dpd_due(uint64_t heard, uint64_t probed, uint64_t period)
+{
+    uint64_t silent = heard + period, again = probed + period / 2;
+
+    if (!period)
+        return UINT64_MAX;
+    return silent > again ? silent : again;
+}
+
 #endif

@@ -42,7 +42,8 @@ struct gw_session {
     uint64_t rekeyed;               /* when the channel got its keys */
     uint64_t used;                  /* when the last DATA but ICMP passed, in either direction */
     uint64_t moved;                 /* when it last changed its worker; 0: never */
-    struct gw_session *previous, *next;     /* the owner's list */
+    uint32_t place;                 /* on its worker's wheel */
+    struct gw_session *previous, *next;     /* on a list of it */
 };
 
 struct gw_session_table {

@@ -17,6 +17,7 @@ struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t see
     worker->now = gw_clock_now();
     worker->subnet4 = (struct gw_subnet4){ gateway->config.network4, gateway->config.mask4 };
     worker->tun = (struct gw_pollable){ GW_POLL_TUN, .fd = -1 };
+    gw_wheel_init(&worker->sessions);
     worker->busy_links.epoll = worker->busy_links.timer.fd = -1;
     worker->signer.fd = -1;
     worker->signer.now = &worker->now;

@@ -17,6 +17,7 @@
 #include "runtime/pacing.h"
 #include "runtime/pollable.h"
 #include "runtime/session_table.h"
+#include "runtime/session_wheel.h"
 #include "signing/link.h"
 #include "tables/address_table.h"
 #include "tables/prefix_table.h"
@@ -30,7 +31,7 @@
 #define GW_PLAIN_SIZE 16384u        /* bytes of the largest TLS record */
 #define GW_PACKET_MAX 65535u
 #define GW_HEADROOM 16u             /* bytes in front of a packet, for the header of a queue or a frame */
-#define GW_TICK (100 * GW_MS)       /* the granularity of deadlines; sessions, and what has no deadline, once a second */
+#define GW_TICK (100 * GW_MS)       /* the granularity of deadlines; that of sessions is a second */
 
 #define GW_SOURCE_BUCKETS 4096u     /* hashes of sources, see connections/source_table.h */
 
@@ -62,8 +63,7 @@ struct gw_worker {
     bool stopping;
     bool mail;                      /* the mailbox is to be read in this turn */
     bool accept_paused;             /* out of descriptors: the listeners are off until the next tick */
-    bool connections_due;           /* a connection has a deadline, waits to send, or is not watched: every tick counts */
-    uint64_t now, next_tick, next_second;
+    uint64_t now, next_tick;
     struct gw_pacing pacing;
     struct gw_busy_links busy_links;
     uint32_t handshakes;            /* steps of handshakes in this turn */
@@ -83,10 +83,11 @@ struct gw_worker {
     struct gw_connection_slot *slots;   /* connections that Python can name */
     uint32_t slots_size, slots_free;
     struct gw_source_list sources[GW_SOURCE_BUCKETS];
-    struct gw_connection *connections;  /* owned, as are the dead */
+    struct gw_connection *connections;  /* owned, as are the next two: each has a deadline, waits to send, or is not watched */
+    struct gw_connection *calm;         /* the others, idle tunnels: no tick looks at them */
     struct gw_connection *dirty;        /* with output to flush in this turn */
     struct gw_connection *dead;         /* freed at the end of the turn */
-    struct gw_session *sessions;        /* of this worker; the table owns them */
+    struct gw_session_wheel sessions;   /* of this worker; the table owns them */
     struct gw_udp_port *udp;            /* owned; NULL: no UDP */
     struct gw_chunk_pool chunks;
     struct gw_batch *outgoing[GW_WORKERS_MAX];  /* packets gathered for each other worker (handoff.h) */

@@ -86,6 +86,7 @@ void gw_cstp_channel_begin(struct gw_connection *connection, struct gw_session *
     session->channel = connection;
     session->heard = session->probed = worker->now;
     session->rekeyed = worker->now;
+    gw_session_hasten(worker, session);
     gw_event_push(&worker->gateway->events, &event, NULL, false);
     if (early_size)
         on_data(connection, early, early_size);

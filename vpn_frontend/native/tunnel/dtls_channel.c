@@ -4,6 +4,7 @@
 #include "connections/connection.h"
 #include "runtime/dpd.h"
 #include "tun/uplink.h"
+#include "tunnel/session.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -260,6 +261,7 @@ static void take_hello(struct gw_worker *worker, struct gw_session *session, con
         return;
     dtls->pending->signature.on_answer = on_signature;
     dtls->pending->signature.owner = session;
+    gw_session_hasten(worker, session);
     feed_pending(worker, session, datagram, info->size);
 }
 
@@ -390,6 +392,17 @@ static void watch_dtls_peer(struct gw_worker *worker, struct gw_session *session
     case GW_DPD_OK:
         break;
     }
+}
+
+uint64_t gw_dtls_due(const struct gw_session *session)
+{
+    const struct gw_dtls *dtls = session->dtls;
+
+    if (dtls && dtls->pending)
+        return 0;                   /* looked at each second: it lasts some seconds at most */
+    if (!dtls || !dtls->live)
+        return UINT64_MAX;
+    return gw_dpd_due(dtls->heard, dtls->probed, session->config.dpd_s * GW_SECOND / 2);
 }
 
 void gw_dtls_tick(struct gw_worker *worker, struct gw_session *session)

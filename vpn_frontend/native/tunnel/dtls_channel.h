@@ -59,7 +59,9 @@ static inline void gw_dtls_fall_back(struct gw_dtls *dtls)
     if (dtls)
         dtls->active = false;
 }
-/* Once a second: DPD, and timeouts of the pending handshake. */
+/* When gw_dtls_tick has something to do, or before: UINT64_MAX: never, as things are. */
+uint64_t gw_dtls_due(const struct gw_session *session);
+/* DPD, and timeouts of the pending handshake. */
 void gw_dtls_tick(struct gw_worker *worker, struct gw_session *session);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "connections/connection.h"
 #include "limits/limits.h"
-#include "list.h"
 #include "tunnel/dtls_channel.h"
 
 #include <stdlib.h>
@@ -17,7 +16,7 @@ void gw_migration_send(struct gw_worker *worker, struct gw_session *session, uin
     message->session = session->id;
     session->moved = worker->now;
     session->open = false;
-    GW_LIST_REMOVE(worker->sessions, session);
+    gw_wheel_remove(&worker->sessions, session);
     if (session->channel)
         gw_connection_detach(session->channel);
     gw_dtls_leave(session);
@@ -34,7 +33,7 @@ void gw_migration_receive(struct gw_worker *worker, uint64_t id)
     if (worker->now < session->moved)
         worker->now = session->moved;
     session->open = true;
-    GW_LIST_ADD(worker->sessions, session);
+    gw_wheel_add(&worker->sessions, session, worker->now, 0);   /* looked at next */
     gw_dtls_adopt(worker, session);
     if (session->channel && gw_connection_adopt(worker, session->channel) == 0)
         gw_connection_flush(session->channel);    /* the detached connection saw no EPOLLOUT */

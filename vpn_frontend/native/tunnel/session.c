@@ -3,12 +3,36 @@
 
 #include "connections/connection.h"
 #include "limits/limits.h"
-#include "list.h"
 #include "runtime/dpd.h"
 #include "tunnel/cstp_control.h"
 #include "tunnel/dtls_channel.h"
 
 #include <errno.h>
+
+static uint64_t sooner(uint64_t one, uint64_t other)
+{
+    return one < other ? one : other;
+}
+
+/* When the session has to be looked at next, if it is not heard and carries nothing until then. */
+static uint64_t next_due(const struct gw_worker *worker, const struct gw_session *session)
+{
+    const struct gw_session_config *config = &session->config;
+    uint64_t due = gw_dtls_due(session);
+
+    if (session->channel)
+        due = sooner(due, gw_dpd_due(session->heard, session->probed, config->dpd_s * GW_SECOND));
+    if (session->channel && config->rekey_s)
+        due = sooner(due, session->rekeyed + config->rekey_s * GW_SECOND);
+    if (config->idle_s)         /* one that was told ends soon, unless it carries data meanwhile */
+        due = sooner(due, session->idle_told ? worker->now + GW_SECOND : session->used + config->idle_s * GW_SECOND);
+    return due;
+}
+
+void gw_session_hasten(struct gw_worker *worker, struct gw_session *session)
+{
+    gw_wheel_hasten(&worker->sessions, session, worker->now, next_due(worker, session));
+}
 
 void gw_session_begin(struct gw_worker *worker, uint64_t id)
 {
@@ -24,7 +48,7 @@ void gw_session_begin(struct gw_worker *worker, uint64_t id)
     session->too_big_count = 0;
     session->too_big_second = 0;
     session->heard = session->probed = session->used = worker->now;
-    GW_LIST_ADD(worker->sessions, session);
+    gw_wheel_add(&worker->sessions, session, worker->now, next_due(worker, session));
 }
 
 struct gw_connection *gw_session_take_channel(struct gw_session *session)
@@ -70,7 +94,7 @@ void gw_session_end(struct gw_worker *worker, struct gw_session *session, const 
     }
     gw_dtls_forget(worker, session);
     gw_limits_set(session, NULL);
-    GW_LIST_REMOVE(worker->sessions, session);
+    gw_wheel_remove(&worker->sessions, session);
     session->open = false;
     gw_session_copy_counters(session, &event.counters);
     gw_session_release(&worker->gateway->sessions, session);    /* before the event: its reader finds the slot free */
@@ -145,10 +169,15 @@ static void watch_use(struct gw_worker *worker, struct gw_session *session)
 
 void gw_sessions_tick(struct gw_worker *worker)
 {
-    for (struct gw_session *session = worker->sessions; session; session = session->next) {
+    struct gw_session *session;
+    uint64_t due;
+
+    while ((session = gw_wheel_take(&worker->sessions, worker->now))) {
         watch_channel(worker, session);
         gw_dtls_tick(worker, session);
         watch_keys(worker, session);
         watch_use(worker, session);
+        due = next_due(worker, session);
+        gw_wheel_add(&worker->sessions, session, worker->now, due > worker->now ? due : worker->now + 1);
     }
 }
