@@ -82,6 +82,34 @@ s/ssl->peerCert\./ssl->peerCert->/g"
 rng_kept='    if (ssl->options.tls1_1 == 0$'
 edit_rng="/^void FreeHandshakeResources(/,/^}/s/^$rng_kept/    if (ssl->options.tls1_1 == 0 || ssl->specs.cipher_type == aead/"
 
+# The replay windows of DTLS, 0.5 KB: only DTLS allocates them.
+windows_field='    WOLFSSL_DTLS_PEERSEQ peerSeq\[WOLFSSL_DTLS_PEERSEQ_SZ\];'
+windows_first='    ssl->options.dtls = ssl->version.major == DTLS_MAJOR;'
+windows_end='    ForceZero(&ssl->keys, sizeof(Keys));'
+windows_clear='sizeof(ssl->keys.peerSeq))'
+windows_size='WOLFSSL_DTLS_PEERSEQ_SZ * sizeof(WOLFSSL_DTLS_PEERSEQ)'
+edit_windows_field="s/^$windows_field/    WOLFSSL_DTLS_PEERSEQ* peerSeq;/"
+edit_windows="
+s/^$windows_first/&\\
+    if (ssl->options.dtls) {\\
+    ssl->keys.peerSeq = (WOLFSSL_DTLS_PEERSEQ*)XMALLOC($windows_size, ssl->heap, DYNAMIC_TYPE_SSL);\\
+    if (ssl->keys.peerSeq == NULL) return MEMORY_E;\\
+    XMEMSET(ssl->keys.peerSeq, 0, $windows_size);\\
+    }/
+s/^$windows_end/    XFREE(ssl->keys.peerSeq, ssl->heap, DYNAMIC_TYPE_SSL);\\
+&/
+s/$windows_clear/$windows_size)/"
+# What a ticket is made of, 0.5 KB, and the protocols on offer: a server of TLS 1.3 needs neither after its handshake. TLS 1.2 keeps both:
+# its session names the connection to the caller, and a client may ask for another handshake, which is refused.
+kept_extensions='    TLSX_Remove(&ssl->extensions, TLSX_EC_POINT_FORMATS, ssl->heap);'
+edit_session="/^void FreeHandshakeResources(/,/^}/s/^$kept_extensions/&\\
+    if (IsAtLeastTLSv1_3(ssl->version) \&\& !ssl->options.dtls \&\& ssl->options.side == WOLFSSL_SERVER_END) {\\
+        TLSX_Remove(\&ssl->extensions, TLSX_APPLICATION_LAYER_PROTOCOL, ssl->heap);\\
+        if (ssl->session != NULL)\\
+            wolfSSL_FreeSession(ssl->ctx, ssl->session);\\
+        ssl->session = NULL;\\
+    }/"
+
 # Data in wolfSSL's buffers is wiped after each record, in steps of 8 bytes between two full memory fences. The C library's explicit_bzero
 # wipes as surely, and as wide as the processor can. Short fields are wiped as before: a call costs more there.
 wipe_start='    unsigned long \*zl;'
@@ -113,7 +141,8 @@ fi
 
 # shellcheck disable=SC2086  # both are lists of words
 key=$(printf '%s ' "$version" $switches $extra $flags "$edit" "$edit_hello" "$edit_field" "$edit_epochs" \
-    "$edit_peer_field" "$edit_peer" "$edit_rng" "$edit_wipe" "$edit_window" "$(uname -m)" | sha256sum | cut -c1-12)
+    "$edit_peer_field" "$edit_peer" "$edit_rng" "$edit_windows_field" "$edit_windows" "$edit_session" \
+    "$edit_wipe" "$edit_window" "$(uname -m)" | sha256sum | cut -c1-12)
 prefix=$cache/wolfssl-$version-$key
 if [ -f "$prefix/.complete" ]; then
     printf '%s\n' "$prefix"
@@ -178,6 +207,15 @@ if grep -q "^$peer_field" wolfssl/internal.h && grep -q "^$peer_end" src/interna
 else
     say "release $version keeps the peer's certificate in another way; left as it is"
 fi
+if grep -q "^$windows_field" wolfssl/internal.h && grep -q "^$windows_first" src/internal.c && grep -q "^$windows_end" src/internal.c &&
+    grep -qF "$windows_clear" src/dtls.c; then
+    sed -i "$edit_windows_field" wolfssl/internal.h
+    sed -i "$edit_windows" src/internal.c src/dtls.c
+else
+    say "release $version keeps the windows of DTLS in another way; left as it is"
+fi
+sed -i "$edit_session" src/internal.c
+grep -q 'TLSX_Remove(&ssl->extensions, TLSX_APPLICATION_LAYER' src/internal.c || say "release $version frees extensions in another way; left as it is"
 sed -i "$edit_wipe" wolfcrypt/src/misc.c
 grep -q 'explicit_bzero(mem, len)' wolfcrypt/src/misc.c || say "release $version wipes in another way; left as it is"
 sed -i "$edit_window" src/internal.c

@@ -43,6 +43,7 @@ PROGRAMS = {
     "runtime/test_session_wheel": ["runtime/session_wheel.c"],
     "tables/test_prefix_table": ["tables/prefix_table.c"],
     "tls/test_hello": ["tls/hello.c"],
+    "tls/test_late_messages": [],
     "tls/test_fips": ["tls/fips.c"],
     "tls/test_record_pool": ["tls/record_pool.c"],
     "tls/test_vaes_gcm": ["tls/aes_gcm.c", "tls/vaes_gcm.c"],

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A client and a server of DTLS in one thread, with the pre-shared key of a session, and lines of datagrams between them.
+ * A client and a server of DTLS or TLS in one thread, with a pre-shared key, and lines of datagrams or bytes between them.
  */
 #ifndef TESTS_DTLS_PAIR_H
 #define TESTS_DTLS_PAIR_H
@@ -21,6 +21,7 @@ struct line {
     uint8_t datagrams[DATAGRAMS][DATAGRAM];
     int sizes[DATAGRAMS];
     unsigned sent, taken;
+    int read;                       /* bytes of the datagram that is taken next: of a stream, which is read in parts */
 };
 
 static struct line to_server, to_client;
@@ -30,14 +31,19 @@ static int on_receive(WOLFSSL *ssl, char *data, int room, void *context)
 {
     struct line *line = context;
     unsigned at = line->taken % DATAGRAMS;
+    int size = line->sizes[at] - line->read;
 
-    (void)ssl;
     if (line->taken == line->sent)
         return WOLFSSL_CBIO_ERR_WANT_READ;
-    assert(line->sizes[at] <= room);
-    memcpy(data, line->datagrams[at], (size_t)line->sizes[at]);
-    line->taken++;
-    return line->sizes[at];
+    assert(size <= room || !wolfSSL_dtls(ssl));
+    size = size < room ? size : room;
+    memcpy(data, line->datagrams[at] + line->read, (size_t)size);
+    line->read += size;
+    if (line->read == line->sizes[at]) {
+        line->read = 0;
+        line->taken++;
+    }
+    return size;
 }
 
 static int on_send(WOLFSSL *ssl, char *data, int size, void *context)
@@ -111,9 +117,9 @@ struct pair {
     WOLFSSL *server, *client;
 };
 
-static struct pair pair_open(WOLFSSL_METHOD *method, const char *suite)
+static struct pair pair_of(WOLFSSL_METHOD *server, WOLFSSL_METHOD *client, const char *suite)
 {
-    struct pair pair = { .servers = context(wolfDTLS_server_method(), suite), .clients = context(method, suite) };
+    struct pair pair = { .servers = context(server, suite), .clients = context(client, suite) };
     char peer[28] = { 1 };
 
     wolfSSL_CTX_set_psk_server_callback(pair.servers, find_key);
@@ -121,9 +127,15 @@ static struct pair pair_open(WOLFSSL_METHOD *method, const char *suite)
     pair.client = object(pair.clients, &to_client, &to_server);
     server_turn = true;
     pair.server = object(pair.servers, &to_server, &to_client);
-    assert(wolfSSL_dtls_set_peer(pair.server, peer, sizeof(peer)) == WOLFSSL_SUCCESS);
+    if (wolfSSL_dtls(pair.server))
+        assert(wolfSSL_dtls_set_peer(pair.server, peer, sizeof(peer)) == WOLFSSL_SUCCESS);
     shake_hands(pair.server, pair.client);
     return pair;
+}
+
+static inline struct pair pair_open(WOLFSSL_METHOD *client, const char *suite)
+{
+    return pair_of(wolfDTLS_server_method(), client, suite);
 }
 
 static void pair_close(struct pair *pair)
@@ -134,6 +146,7 @@ static void pair_close(struct pair *pair)
     wolfSSL_CTX_free(pair->servers);
     wolfSSL_CTX_free(pair->clients);
     to_server.sent = to_server.taken = to_client.sent = to_client.taken = 0;
+    to_server.read = to_client.read = 0;
 }
 
 #endif
