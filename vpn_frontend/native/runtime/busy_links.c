@@ -93,9 +93,9 @@ int gw_busy_links_poll(struct gw_busy_links *links, struct epoll_event *events, 
     return count > 0 ? count : 0;
 }
 
-static bool begin_rest(const struct gw_busy_links *links, uint64_t now)
+static bool begin_rest(const struct gw_busy_links *links, const struct gw_pacing *pacing, uint64_t now)
 {
-    const struct itimerspec rest = { .it_value.tv_nsec = now < links->shared_until ? GW_PACING_SHARED_REST : GW_PACING_REST };
+    const struct itimerspec rest = { .it_value.tv_nsec = (long)gw_busy_links_rest(links, pacing, now) };
 
     return timerfd_settime(links->timer.fd, 0, &rest, NULL) == 0;
 }
@@ -116,7 +116,7 @@ void gw_busy_links_end_turn(struct gw_busy_links *links, const struct gw_pacing 
     if (!polled) {
         if (await(links))
             links->state = GW_BUSY_AWAITED;
-    } else if (gw_pacing_is_small(pacing) && begin_rest(links, now)) {
+    } else if (gw_pacing_is_small(pacing) && begin_rest(links, pacing, now)) {
         links->state = GW_BUSY_RESTING;
     }
 }

@@ -42,7 +42,14 @@ void gw_link_count(struct gw_busy_links *links, const struct gw_pacing *pacing, 
 bool gw_busy_links_are_due(const struct gw_busy_links *links);
 /* Writes the events of the busy links that may be read in this turn. Returns their number. */
 int gw_busy_links_poll(struct gw_busy_links *links, struct epoll_event *events, int size);
-/* Decides how long they rest after this turn. `polled`: the number of their events in it. */
+/* The length of a rest that begins now, in ns. */
+static inline uint64_t gw_busy_links_rest(const struct gw_busy_links *links, const struct gw_pacing *pacing, uint64_t now)
+{
+    if (now < links->shared_until)
+        return GW_PACING_SHARED_REST;
+    return pacing->uploads ? GW_PACING_UPLOAD_REST : GW_PACING_REST;
+}
+/* Decides if they rest after this turn. `polled`: the number of their events in it. */
 void gw_busy_links_end_turn(struct gw_busy_links *links, const struct gw_pacing *pacing, struct gw_pollable *tun, int polled,
                             uint64_t now);
 

@@ -14,8 +14,9 @@
 #define GW_PACING_RATE 10u            /* packets per millisecond from which on a worker is busy: 110 Mbit/s of large ones */
 #define GW_PACING_LINK_RATE 2u        /* the same of a link of a busy worker */
 #define GW_PACING_FULL 48u            /* packets in a turn that need no pause */
-#define GW_PACING_FULL_RECORDS 64u    /* the same where most were TLS records: a read takes more of them, for one flush */
+#define GW_PACING_FULL_UPLOAD 88u     /* the same while clients upload: a read of a connection takes some 90 of them */
 #define GW_PACING_REST 300000u        /* ns; 36 packets of 1400 bytes at 1.3 Gbit/s */
+#define GW_PACING_UPLOAD_REST 500000u  /* ns, while clients upload: they send each packet by itself, the kernel sends many at once */
 #define GW_PACING_SHARED_REST 60000u   /* ns; where a calm client's datagrams come over the same UDP socket */
 #define GW_PACING_SHARED (100 * GW_MS)  /* for so long after datagrams of two clients came over one */
 #define GW_PACING_ANSWER (5 * GW_MS)  /* for so long the answer to a packet of a calm link is awaited */
@@ -23,28 +24,36 @@
 struct gw_pacing {
     uint64_t since;
     uint32_t packets;               /* in this window */
+    uint32_t received;              /* of those, and of the turn's: TLS records, and datagrams that the kernel merged with no other */
     uint32_t turn;                  /* packets in this turn of the loop */
-    uint32_t records;               /* of those, received as TLS records */
     bool busy;
+    bool uploads;                   /* three of four packets of the last window were received so */
 };
 
 /* True if busy links rest after this turn, as it is by now. */
 static inline bool gw_pacing_is_small(const struct gw_pacing *pacing)
 {
-    return pacing->busy && pacing->turn &&
-           pacing->turn < (pacing->records > pacing->turn / 2 ? GW_PACING_FULL_RECORDS : GW_PACING_FULL);
+    return pacing->busy && pacing->turn && pacing->turn < (pacing->uploads ? GW_PACING_FULL_UPLOAD : GW_PACING_FULL);
+}
+
+/* Counts a packet from a client in this turn. `alone`: a client that sends many at once would only wait longer for their answers. */
+static inline void gw_pacing_count_received(struct gw_pacing *pacing, bool alone)
+{
+    pacing->turn++;
+    pacing->received += alone;
 }
 
 /* To be called at the end of a turn that began at `now`. */
 static inline void gw_pacing_end_turn(struct gw_pacing *pacing, uint64_t now)
 {
     pacing->packets += pacing->turn;
-    pacing->turn = pacing->records = 0;
+    pacing->turn = 0;
     if (now - pacing->since < GW_PACING_WINDOW)
         return;
     pacing->busy = pacing->packets > (now - pacing->since) / GW_MS * GW_PACING_RATE;
+    pacing->uploads = pacing->received > pacing->packets / 4 * 3;
     pacing->since = now;
-    pacing->packets = 0;
+    pacing->packets = pacing->received = 0;
 }
 
 /* Adds what a link brought or took in a turn of a worker with `pacing`. Returns whether the link is busy. */

@@ -69,8 +69,7 @@ static void count(struct gw_worker *worker, struct gw_session *session, size_t s
     if (session->limits)
         gw_limits_charge(session->limits, size);
     if (transport == GW_OVER_TLS) {
-        worker->pacing.turn++;      /* datagrams are counted where they are received */
-        worker->pacing.records++;
+        gw_pacing_count_received(&worker->pacing, true);    /* datagrams are counted where they are received */
         return;
     }
     gw_add(&session->account->counters.dtls_rx_packets, 1);

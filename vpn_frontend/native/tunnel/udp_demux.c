@@ -96,7 +96,7 @@ void gw_udp_demux_take_batch(struct gw_worker *worker, struct gw_batch *batch)
         memcpy(&info, batch->data + at, sizeof(info));
         deliver(worker, &info, batch->data + at + sizeof(info));
         follow(worker, &info);
-        worker->pacing.turn++;
+        gw_pacing_count_received(&worker->pacing, true);
         at += sizeof(info) + info.size;
     }
     gw_batch_give(&worker->gateway->batches, batch);
@@ -273,7 +273,7 @@ static void unpack(struct gw_worker *worker, struct msghdr *message, uint16_t so
         size_t one = segment && segment < size ? segment : size;
 
         sort(worker, &path, bytes, one, &known);
-        worker->pacing.turn++;      /* unmatched ones, too: in a flood each would wake the worker */
+        gw_pacing_count_received(&worker->pacing, !segment);    /* unmatched ones, too: in a flood each would wake the worker */
         bytes += one;
         size -= one;
     } while (size);

@@ -81,10 +81,12 @@ static void end_turn(int polled)
     gw_busy_links_end_turn(&worker->busy_links, &worker->pacing, &worker->tun, polled, worker->now);
 }
 
-/* A turn in which `link` brought `packets`. */
+/* A turn in which `link` brought `packets`: from a client, or for clients if it is the TUN queue. */
 static void turn(struct gw_pollable *link, uint32_t packets, int polled)
 {
-    worker->pacing.turn += packets;
+    for (uint32_t i = 0; i < packets && link->kind != GW_POLL_TUN; i++)
+        gw_pacing_count_received(&worker->pacing, true);
+    worker->pacing.turn += link->kind == GW_POLL_TUN ? packets : 0;
     gw_link_count(&worker->busy_links, &worker->pacing, link, packets, EPOLLIN, worker->now);
     end_turn(polled);
     gw_pacing_end_turn(&worker->pacing, worker->now);
@@ -122,8 +124,53 @@ static void test_after_a_large_turn_it_is_read_again_at_once(void)
     begin();
     make_busy(&busy);
     worker->busy_links.state = GW_BUSY_DUE;
-    turn(&busy, GW_PACING_FULL, 1);
+    turn(&busy, GW_PACING_FULL_UPLOAD, 1);
     assert(gw_busy_links_are_due(&worker->busy_links));
+    end();
+}
+
+/* A rest has just begun: its length in ns, once its timer has been seen to run no longer. */
+static uint64_t rest(void)
+{
+    uint64_t length = gw_busy_links_rest(&worker->busy_links, &worker->pacing, worker->now);
+    struct itimerspec left;
+
+    assert(worker->busy_links.state == GW_BUSY_RESTING);
+    assert(timerfd_gettime(worker->busy_links.timer.fd, &left) == 0 && left.it_value.tv_sec == 0);
+    assert((uint64_t)left.it_value.tv_nsec <= length);
+    return length;
+}
+
+static void test_it_rests_longer_while_clients_upload(void)
+{
+    begin();
+    make_busy(&busy);
+    worker->busy_links.state = GW_BUSY_DUE;
+    turn(&busy, GW_PACING_FULL_UPLOAD - 1, 1);
+    assert(rest() == GW_PACING_UPLOAD_REST);
+    end();
+    begin();
+    make_busy(&worker->tun);
+    worker->busy_links.state = GW_BUSY_DUE;
+    turn(&worker->tun, GW_PACING_FULL - 1, 1);
+    assert(rest() == GW_PACING_REST);
+    worker->busy_links.state = GW_BUSY_DUE;
+    turn(&worker->tun, GW_PACING_FULL, 1);
+    assert(gw_busy_links_are_due(&worker->busy_links));
+    end();
+}
+
+static void test_it_does_not_where_they_send_many_packets_at_once(void)
+{
+    begin();
+    make_busy(&busy);
+    for (uint32_t i = 0; i < BUSY; i++)
+        gw_pacing_count_received(&worker->pacing, i % 32 == 0);
+    worker->now += WINDOW;
+    gw_pacing_end_turn(&worker->pacing, worker->now);
+    worker->busy_links.state = GW_BUSY_DUE;
+    turn(&busy, BUSY, 1);
+    assert(rest() == GW_PACING_REST);
     end();
 }
 
@@ -171,14 +218,12 @@ static void test_the_tun_queue_does_not_rest_while_an_answer_is_due(void)
 
 static void test_rests_are_short_while_clients_share_a_socket(void)
 {
-    struct itimerspec left;
-
     begin();
     make_busy(&busy);
     worker->busy_links.state = GW_BUSY_DUE;
     worker->busy_links.shared_until = worker->now + 1;
     turn(&busy, BUSY, 1);
-    assert(timerfd_gettime(worker->busy_links.timer.fd, &left) == 0 && left.it_value.tv_nsec <= GW_PACING_SHARED_REST);
+    assert(rest() == GW_PACING_SHARED_REST);
     end();
 }
 
@@ -195,6 +240,8 @@ int main(void)
 {
     test_a_busy_link_rests_and_a_calm_one_does_not();
     test_after_a_large_turn_it_is_read_again_at_once();
+    test_it_rests_longer_while_clients_upload();
+    test_it_does_not_where_they_send_many_packets_at_once();
     test_a_link_that_brings_less_is_calm_again();
     test_a_busy_link_that_had_nothing_wakes_the_worker();
     test_the_tun_queue_does_not_rest_while_an_answer_is_due();
