@@ -19,6 +19,7 @@ from admin_api.services import Services
 from admin_api.session_settings.effective import show_effective, split_changed
 from admin_api.session_settings.overrides import render_user_settings
 from admin_api.sessions.listing import count_here, count_live, count_on_others
+from admin_api.store.failures import is_unavailable
 from admin_api.store.identities.users import as_record
 from admin_api.store.tables import User
 from admin_api.users import service
@@ -156,8 +157,8 @@ async def _show_changed(services: Services, change: UserChange, response: Respon
     before, after = change.before, change.after
     expired = after.expires_at is not None and after.expires_at <= services.clock.wall()
     if expired or change.new_password or not after.enabled:
-        elsewhere = await count_on_others(services, after.name)
-        cut = elsewhere + (count_here(services, after.name) if dry_run else _disconnect(services, after.name))
+        cut = count_here(services, after.name) if dry_run else _disconnect(services, after.name)
+        cut += await _count_elsewhere(services, after.name, dry_run=dry_run)
     else:
         cut = len(services.sessions.change_user(before, after, dry_run=dry_run))
     resolve = services.settings.resolve
@@ -165,6 +166,16 @@ async def _show_changed(services: Services, change: UserChange, response: Respon
     response.headers["ETag"] = service.etag_of_user(change.user)
     detail = _add_effective(services, change.user)
     return UserChanged(**detail.model_dump(), sessions_cut=cut, in_force=keys.now, at_next_login=keys.at_next_login)
+
+
+async def _count_elsewhere(services: Services, name: str, *, dry_run: bool) -> int:
+    """How many sessions the other nodes have. 0 if the database cannot say, and the user has changed already."""
+    try:
+        return await count_on_others(services, name)
+    except Exception as error:
+        if dry_run or not is_unavailable(error):
+            raise
+        return 0
 
 
 def _add_effective(services: Services, user: User) -> UserDetail:

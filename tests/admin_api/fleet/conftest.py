@@ -16,7 +16,7 @@ from admin_api.fleet import calls
 from admin_api.fleet.membership.membership import Membership
 from admin_api.fleet.node import FleetNode
 from admin_api.fleet.settings import FleetSettings
-from admin_api.store import Store
+from admin_api.store import Store, postgresql
 from lab.timeouts import TIMEOUT
 from sentry_engine import Engine, Policy
 from tests.admin_api.conftest import FakeSessions
@@ -87,6 +87,13 @@ def patient_calls(monkeypatch):
     monkeypatch.setattr(calls, "STATEMENT_TIMEOUT", int(TIMEOUT * 1000))
     monkeypatch.setattr(calls, "GIVE_UP", 2 * TIMEOUT)
     monkeypatch.setattr(calls, "CONNECT_TIMEOUT", int(TIMEOUT))
+
+
+@pytest.fixture
+def patient_requests(monkeypatch):
+    """Requests of the API wait for a database that is only slow. Before the store is opened."""
+    limits = postgresql.Limits(statement=TIMEOUT, answer=2 * TIMEOUT, connection=TIMEOUT)
+    monkeypatch.setattr(postgresql.RequestConnection, "limits", limits)
 
 
 @pytest_asyncio.fixture

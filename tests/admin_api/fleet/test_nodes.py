@@ -33,7 +33,7 @@ COUNTERS = Counters(rx_packets=1, rx_bytes=700, tx_packets=2, tx_bytes=200)
 
 
 @pytest_asyncio.fixture
-async def callers(run_node):
+async def callers(patient_requests, run_node):
     """Two nodes, and a client of the API of each."""
     nodes = [await run_node("n1"), await run_node("n2")]
     clients = []
@@ -121,6 +121,24 @@ async def test_only_a_node_that_is_gone_is_forgotten(callers, view, ask):
     assert [node["name"] for node in (await client.get("/api/v1/nodes")).json()["items"]] == ["n1"]
     assert ask("SELECT count(*) FROM fleet.sessions") == [(0,)]
     assert (await client.delete("/api/v1/nodes/n2")).status_code == 404
+
+
+async def test_a_disabled_user_is_disconnected_though_the_other_nodes_cannot_be_asked(callers, view, ask):
+    here, _, client, _ = callers
+    made = await client.post("/api/v1/users", json={"name": "alice", "password": "correct horse battery"})
+    here.sessions.add(view("1", user="alice"))
+    ask("ALTER TABLE fleet.sessions RENAME TO sessions_before")
+    ask(
+        "CREATE FUNCTION fleet.away() RETURNS SETOF fleet.sessions_before LANGUAGE plpgsql AS"
+        " 'BEGIN RAISE EXCEPTION USING ERRCODE = ''53300''; END'"  # as of a database with too many connections
+    )
+    ask("CREATE VIEW fleet.sessions AS SELECT * FROM fleet.away()")
+    etag = {"If-Match": made.headers["ETag"]}
+    tried = await client.patch("/api/v1/users/alice?dry_run=true", json={"enabled": False}, headers=etag)
+    assert tried.status_code == 503
+    changed = await client.patch("/api/v1/users/alice", json={"enabled": False}, headers=etag)
+    assert (changed.status_code, changed.json()["sessions_cut"]) == (200, 1)
+    assert here.sessions.list() == []
 
 
 async def test_a_server_without_a_fleet_says_so(server):
