@@ -68,6 +68,9 @@ KEEP_SEVERAL = (
     " AS x (node, id, who, digest, document, seconds, age)"
 )
 LOG_OUT = "SELECT fleet.log_out_v1(%s, %s)"
+LOG_OUT_SEVERAL = (
+    "SELECT count(*) FROM unnest(%s::bytea[], %s::bytea[]) AS x (id, digest), fleet.log_out_v1(x.id, x.digest)"
+)
 LOSE = "SELECT fleet.lose_v1(%s, %s, %s)"
 VOID = "SELECT fleet.void_v1(%s, %s, %s, %s, %s)"
 LEND = "SELECT address FROM fleet.lend_v1(%s, %s, %s::cidr, %s, %s, %s)"
@@ -84,7 +87,9 @@ LET_GO_PATIENCE = 2.0  # seconds that a client waits for its former node
 LET_GO_PAUSE = 0.05  # seconds between two looks, at first
 MAX_PAUSE = 0.3
 LOGIN_PAUSES = (0.05, 0.1, 0.2)  # seconds between looks for a login that its node may be about to write
-MOST_KEPT = 8192  # logins and other errands that wait: with more of them a login opens its tunnel at its node alone
+# Errands that wait. With more of them a login opens its tunnel at its node alone, and a logout that is sent to another
+# node than the session's is lost: the session ends with its cookie's time.
+MOST_KEPT = 8192
 MOST_TOLD = 256  # messages to other nodes on their way
 FIRST_CLIENT = 2  # distance of a pool's first address for clients from its network's
 
@@ -302,9 +307,9 @@ class FleetAdmission:
             self._errands.add(END, values, user=user, together=END_SEVERAL)
 
     def log_out(self, session: str, digest: bytes) -> None:
-        """As ``Fleet.log_out``."""
-        if self._lease.identity is not None:
-            self._errands.add(LOG_OUT, (pack_id(session), digest))
+        """As ``Fleet.log_out``. A client may repeat it as fast as it can: that holds up no end of another session."""
+        if self._lease.identity is not None and len(self._errands) < MOST_KEPT:
+            self._errands.add(LOG_OUT, (pack_id(session), digest), together=LOG_OUT_SEVERAL, once=True)
 
     def lose(self, session: str, generation: int) -> None:
         """As ``Fleet.lose``."""

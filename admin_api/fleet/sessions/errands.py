@@ -59,6 +59,7 @@ class Errands:
         self._failed = failed
         self._waiting: deque[Errand] = deque()
         self._owed: dict[str, int] = {}  # by user
+        self._once: set[tuple[str, tuple[Any, ...]]] = set()  # statement and values of what waits once
         self._some = asyncio.Event()
         self._awaited = 0  # by so many callers
         self._hurry = asyncio.Event()  # set while that is not 0
@@ -79,7 +80,14 @@ class Errands:
         user: str = "",
         together: str = "",
         since: float | None = None,
+        *,
+        once: bool = False,
     ) -> None:
+        """``once``: unless the same waits already."""
+        if once:
+            if (statement, values) in self._once:
+                return
+            self._once.add((statement, values))
         self._waiting.append(Errand(statement, values, user, together, since))
         if user:
             self._owed[user] = self._owed.get(user, 0) + 1
@@ -128,7 +136,7 @@ class Errands:
                     continue
                 self._failed(" ".join(str(error).split()))
             for _ in sent:
-                self._forget(self._waiting.popleft().user)
+                self._forget(self._waiting.popleft())
             self._sent.set()
             self._sent = asyncio.Event()
             earliest = loop.time() + GATHER
@@ -163,8 +171,9 @@ class Errands:
             if not self._awaited:
                 self._hurry.clear()
 
-    def _forget(self, user: str) -> None:
-        if user:
-            self._owed[user] -= 1
-            if not self._owed[user]:
-                del self._owed[user]
+    def _forget(self, errand: Errand) -> None:
+        self._once.discard((errand.statement, errand.values))
+        if errand.user:
+            self._owed[errand.user] -= 1
+            if not self._owed[errand.user]:
+                del self._owed[errand.user]

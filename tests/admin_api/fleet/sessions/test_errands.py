@@ -8,8 +8,16 @@ import asyncio
 import pytest
 import pytest_asyncio
 
-from admin_api.fleet.sessions import errands
-from admin_api.fleet.sessions.admission import END_SEVERAL, KEEP_SEVERAL, RELEASE, RELEASE_SEVERAL
+from admin_api.fleet.sessions import admission, errands
+from admin_api.fleet.sessions.admission import (
+    END,
+    END_SEVERAL,
+    KEEP_SEVERAL,
+    LOG_OUT,
+    LOG_OUT_SEVERAL,
+    RELEASE,
+    RELEASE_SEVERAL,
+)
 from admin_api.fleet.sessions.errands import TOGETHER
 from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.crowd import make_entry, nodes_of
@@ -20,7 +28,7 @@ MANY = TOGETHER + 10
 
 
 @pytest_asyncio.fixture
-async def node(make_node, fleet_url):
+async def node(patient_calls, make_node, fleet_url):
     async with nodes_of(make_node, fleet_url, 1) as (made,):
         yield made
 
@@ -104,3 +112,20 @@ async def test_other_errands_keep_their_place_between_ends(node, sent):
     node.admission.release(second.session, 1)
     await all_done(node)
     assert [RELEASE in one for one in sent] == [True, False, True]
+
+
+async def test_a_client_that_repeats_its_logout_holds_up_no_end(node, sent, monkeypatch):
+    monkeypatch.setattr(admission, "MOST_KEPT", MANY)
+    entries = [make_entry(f"u{number}") for number in range(2 * MANY)]
+    for _ in range(MANY):
+        node.admission.log_out(entries[0].session, entries[0].digest)
+    assert len(node.errands) == 1
+    await all_done(node)
+    assert sent == [LOG_OUT]
+    for entry in entries:
+        node.admission.log_out(entry.session, entry.digest)
+    assert len(node.errands) == MANY
+    node.admission.end(entries[0].session, 0, entries[0].user)
+    await all_done(node)
+    assert sent == [LOG_OUT, LOG_OUT_SEVERAL, LOG_OUT_SEVERAL, END]
+    assert node.refused == []
