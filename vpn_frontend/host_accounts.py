@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from sentry_engine.records import dataclass
 from vpn_frontend.auth.login_ways import LoginWays
+from vpn_frontend.auth.user_throttle import UserThrottle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from vpn_frontend.auth.method import Method
     from vpn_frontend.auth.shared_failures import SharedFailures
@@ -43,8 +44,26 @@ class Accounts:
         return self.of_hosts.get(host, self.own)
 
 
+class Throttles:
+    """The throttle of each host's users. They go on where a reload puts other rules in force."""
+
+    def __init__(self, failures: SharedFailures | None) -> None:
+        """``failures`` are a fleet's."""
+        self._failures = failures
+        self._of_hosts: dict[str, UserThrottle] = {}
+
+    def of(self, host: str) -> UserThrottle:
+        if host not in self._of_hosts:
+            self._of_hosts[host] = UserThrottle(self._failures)
+        return self._of_hosts[host]
+
+    def keep(self, hosts: Collection[str]) -> None:
+        """Forget those of other hosts."""
+        self._of_hosts = {host: throttle for host, throttle in self._of_hosts.items() if host in hosts}
+
+
 class HostLogins:
-    """How each host asks the users of its accounts. ``auth`` is the server's, ``failures`` are a fleet's."""
+    """How each host asks the users of its accounts. ``auth`` is the server's."""
 
     def __init__(
         self,
@@ -52,12 +71,13 @@ class HostLogins:
         accounts: Accounts,
         past_logins: PastLogins,
         events: EventSink,
-        failures: SharedFailures | None = None,
+        throttles: Throttles,
     ) -> None:
         own = accounts.own
-        self._own = (own, LoginWays(auth, own.methods, past_logins, events, failures))
+        throttles.keep({"", *accounts.of_hosts})
+        self._own = (own, LoginWays(auth, own.methods, past_logins, events, throttles.of("")))
         self._of_hosts = {
-            name: (of_host, LoginWays(auth, of_host.methods, past_logins, events, failures))
+            name: (of_host, LoginWays(auth, of_host.methods, past_logins, events, throttles.of(name)))
             for name, of_host in accounts.of_hosts.items()
         }
 

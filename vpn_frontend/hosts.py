@@ -14,7 +14,7 @@ from vpn_frontend.auth.authenticator import Authenticator
 from vpn_frontend.auth.result import Refused
 from vpn_frontend.connections.host import Host
 from vpn_frontend.connections.portal import certificate_fields, login_shapes, make_portal_config
-from vpn_frontend.host_accounts import HostLogins
+from vpn_frontend.host_accounts import HostLogins, Throttles
 from vpn_frontend.protocol.camouflage import Camouflage
 from vpn_frontend.settings import HostSettings
 
@@ -51,7 +51,7 @@ class Hosts:
         failures: SharedFailures | None = None,
     ) -> None:
         """``tls`` has the certificates in use, of the hosts of ``settings``. ``failures`` are a fleet's."""
-        self._failures = failures
+        self._throttles = Throttles(failures)
         self.by_name: dict[str, Host] = {}
         self._tls = tls
         self._engine = engine
@@ -64,7 +64,7 @@ class Hosts:
     def renew(self, settings: VpnSettings, accounts: Accounts) -> None:
         """Replace all hosts. A name that is gone leads to the server itself."""
         self._settings = settings
-        self._logins = HostLogins(settings.auth, accounts, self._journal, self._events, self._failures)
+        self._logins = HostLogins(settings.auth, accounts, self._journal, self._events, self._throttles)
         self._logins.set_groups(self._resolver.api_groups())
         made = {tls.name: self._make_host(host, tls) for host, tls in self._pairs()}
         self.by_name.clear()

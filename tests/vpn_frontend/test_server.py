@@ -14,6 +14,7 @@ import pytest
 from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
 from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
+from vpn_frontend.auth.user_throttle import FREE_FAILURES
 from vpn_frontend.gateway import tun
 from vpn_frontend.gateway.certificates.server_certificate import CertificateError
 from vpn_frontend.gateway.interface import Cause
@@ -299,5 +300,20 @@ async def test_a_host_is_added_and_removed_while_the_server_runs(make_harness):
     late = harness.gateway.connect(host="other.test")
     # Its host is gone: it may not be taken for another one.
     await harness.until(lambda: late not in harness.gateway.connections)
+    assert harness.events.of("link_refused")[-1]["reason"] == "its host was removed"
     assert cookie_of(await harness.log_in(harness.gateway.connect(), b"alice"))
+    await vpn.stop("")
+
+
+@pytest.mark.asyncio
+async def test_a_reload_gives_no_guesser_a_free_attempt(make_harness):
+    harness = await make_harness()
+    vpn, later = harness.vpn, time.monotonic() + 10 * TIMEOUT
+    throttle = vpn.hosts._throttles.of("")
+    for _ in range(2 * FREE_FAILURES):
+        throttle.note_failure("mallory", later)
+    assert throttle.take("mallory", later) is None, "the last attempt for a while"
+    vpn.renew(vpn._settings, vpn._accounts, vpn.load_tls(vpn._settings))
+    await harness.log_in(harness.gateway.connect(), b"mallory")
+    assert harness.events.of("login_refused")[-1]["reason"] == "user_throttled"
     await vpn.stop("")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vpn_frontend.auth.method import Method
-    from vpn_frontend.auth.shared_failures import SharedFailures
     from vpn_frontend.auth.throttled_method import PastLogins
     from vpn_frontend.ports import EventSink
     from vpn_frontend.settings import AuthSettings, LoginRules, Overrides
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 class LoginWays:
     """``auth`` is the server's own; its rules of groups hold at every host. ``methods`` are those that it names.
 
-    Logins by the same rules ask the same object, and all share one throttle.
+    Logins by the same rules ask the same object, and all share one ``throttle``.
     """
 
     def __init__(
@@ -35,13 +34,13 @@ class LoginWays:
         methods: Mapping[str, Method],
         past_logins: PastLogins,
         events: EventSink,
-        failures: SharedFailures | None = None,
+        throttle: UserThrottle | None = None,
     ) -> None:
         self._auth = auth
         self._methods = methods
         self._past_logins = past_logins
         self._events = events
-        self._throttle = UserThrottle(failures)
+        self._throttle = UserThrottle() if throttle is None else throttle
         self._made: dict[LoginRules, Method] = {}
         self._rules: dict[str, LoginRules] = dict(auth.group_rules)
         self._closed: dict[str, str] = {}

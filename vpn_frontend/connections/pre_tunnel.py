@@ -108,7 +108,8 @@ class PreTunnelConnections:
             event.bindings,
         )
         host = self._hosts.get(event.host)
-        if host is None:  # it was removed since TLS began
+        if host is None:  # since TLS began
+            self._events.emit(VpnEvent.LINK_REFUSED, address=event.peer, reason="its host was removed")
             self._gateway.close_connection(event.connection_id)
             return
         if event.peer_certificate and host.revoked and is_listed(event.peer_certificate, host.revoked):
