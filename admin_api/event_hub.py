@@ -53,15 +53,16 @@ class EventHub:
         self.place_counts = PlaceCounts()
 
     def emit(self, kind: str, **fields: object) -> None:
-        self._take(self._clock.wall(), kind, fields)
+        self.take(kind, fields)
 
     def emit_at(self, at: datetime, kind: str, /, **fields: object) -> None:
         """Take an event that happened at ``at``, some moments ago."""
-        self._take(at, kind, fields)
+        self.take(kind, fields, at)
 
-    def _take(self, at: datetime, kind: str, fields: dict[str, object]) -> None:
+    def take(self, kind: str, fields: dict[str, object], at: datetime | None = None) -> None:
+        """As ``emit_at``, by default of now. The caller leaves ``fields`` alone from then on."""
         self._number += 1
-        event = ServerEvent(kind, at, fields, self._number)
+        event = ServerEvent(kind, self._clock.wall() if at is None else at, fields, self._number)
         self._kept.append(event)
         self.event_counts.count(kind, fields)
         if kind in DECISIONS or "verdict" in fields:

@@ -30,9 +30,16 @@ class LineWriter(Protocol):
 
 
 class TimedEventSink(EventSink, Protocol):
-    """An event sink that also takes events that happened some moments ago; the API's event hub is one."""
+    """An event sink that also takes events that happened some moments ago."""
 
     def emit_at(self, at: datetime, kind: str, /, **fields: object) -> None: ...
+
+
+class EventStream(Protocol):
+    """What hands events on; the API's event hub is one."""
+
+    def take(self, kind: str, fields: dict[str, object], at: datetime | None = None) -> None:
+        """``at``: when it happened; ``None``: now. The caller leaves ``fields`` alone from then on."""
 
 
 @dataclass(slots=True)
@@ -45,7 +52,7 @@ class _Budget:
 class LoggingEventSink:
     """An ``EventSink`` with one budget of log lines per kind of event; the kinds are those of the catalog."""
 
-    def __init__(self, log: LineWriter, stream: TimedEventSink, clock: Callable[[], float]) -> None:
+    def __init__(self, log: LineWriter, stream: EventStream, clock: Callable[[], float]) -> None:
         self._log = log
         self._stream = stream
         self._clock = clock
@@ -53,12 +60,12 @@ class LoggingEventSink:
 
     def emit(self, kind: str, **fields: object) -> None:
         kind = str(kind)
-        self._stream.emit(kind, **fields)
+        self._stream.take(kind, fields)
         self._write(kind, fields)
 
     def emit_at(self, at: datetime, kind: str, /, **fields: object) -> None:
         kind = str(kind)
-        self._stream.emit_at(at, kind, **fields)
+        self._stream.take(kind, fields, at)
         self._write(kind, fields)
 
     def _write(self, kind: str, fields: dict[str, object]) -> None:

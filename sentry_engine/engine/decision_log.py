@@ -47,8 +47,9 @@ class Budget:
         self.missed = 0
 
     def spend(self, now: float) -> bool:
-        if int(now) != self._second:
-            self._second, self._used = int(now), 0
+        second = int(now)
+        if second != self._second:
+            self._second, self._used = second, 0
         if self._used >= self._per_second:
             self.missed += 1
             return False

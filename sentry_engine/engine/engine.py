@@ -182,11 +182,13 @@ class Engine:
             return INVALID
         if user is None and self.decisions is None and port is None and local_port is None and protocol is None:
             return self._core.answer(address, number, moment, verified)
-        ports = (port or 0, local_port or 0, protocol or 0)
-        if not all(0 <= n <= 65_535 for n in ports):
+        source, target, number_of_protocol = port or 0, local_port or 0, protocol or 0
+        if (source or target or number_of_protocol) and not all(
+            0 <= n <= 65_535 for n in (source, target, number_of_protocol)
+        ):
             return INVALID
         try:
-            request = Request(pack_address(address), number, moment, *ports, verified=verified)
+            request = Request(pack_address(address), number, moment, source, target, number_of_protocol, verified)
         except AddressError:
             return INVALID
         return self._decide_and_log(request, user, tuple(groups))
@@ -460,7 +462,7 @@ class Engine:
     def _decide_and_log(self, request: Request, user: str | None, groups: tuple[str, ...]) -> Verdict:
         began = time.perf_counter()
         verdict, note = self._core.decide(request), ""
-        if user is not None and verdict.accepted:
+        if user is not None and self._policy.user_rules and verdict.accepted:
             verdict = self._check_user(user, groups, request) or verdict
         if user is not None and request.event in LOGIN_EVENTS:
             core, plan = self._core, self._plan

@@ -48,7 +48,7 @@ class ClientLimits:
     def of(self, user: str, groups: tuple[str, ...] = ()) -> int:
         if user in self.per_user:
             return self.per_user[user]
-        given = [self.per_group[group] for group in groups if group in self.per_group]
+        given = [self.per_group[group] for group in groups if group in self.per_group] if self.per_group else ()
         if given:
             return 0 if 0 in given else max(given)
         return self.max_same_clients

@@ -72,6 +72,8 @@ def limit_of(rules: Sequence[UserRule], user: str, groups: Sequence[str]) -> int
 
     Among rules of one kind the largest wins. 0: no limit. ``None``: no rule states one.
     """
+    if not rules:
+        return None
     named = [r for r in rules if user in r.users]
     grouped = [r for r in rules if not r.groups.isdisjoint(groups)]
     for_all = [r for r in rules if not r.users and not r.groups]

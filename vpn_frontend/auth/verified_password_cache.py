@@ -23,7 +23,7 @@ class VerifiedPasswordCache:
     def __init__(self, lifetime: float, *, capacity: int = CAPACITY) -> None:
         self._lifetime = lifetime
         self._capacity = capacity
-        self._key = secrets.token_bytes(32)
+        self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
         self._until: OrderedDict[bytes, float] = OrderedDict()  # earliest end first
 
     def __len__(self) -> int:
@@ -46,8 +46,9 @@ class VerifiedPasswordCache:
 
     def _mac(self, encoded: str, password: str) -> bytes:
         stored = encoded.encode()
-        text = len(stored).to_bytes(4, "big") + stored + password.encode()
-        return hashlib.blake2b(text, key=self._key, digest_size=32).digest()
+        mac = self._keyed.copy()
+        mac.update(len(stored).to_bytes(4, "big") + stored + password.encode())
+        return mac.digest()
 
     def _drop_expired(self, now: float) -> None:
         while self._until:

@@ -82,23 +82,23 @@ def parse_tunnel_request(request: HttpRequest) -> TunnelRequest:
     wants_ipv4, wants_ipv6 = _families(given("x-cstp-address-type", "IPv6,IPv4"))
     platform = given("x-anyconnect-identifier-platform", "").lower()
     license_kind = given("x-cstp-license", "").lower()
-    return TunnelRequest(
-        user_agent=user_agent,
-        family=family,
-        hostname=parse_hostname(given("x-cstp-hostname", "")),
-        base_mtu=_mtu(given("x-cstp-base-mtu", "")),
-        mtu=_mtu(given("x-cstp-mtu", "")),
-        wants_ipv4=wants_ipv4,
-        wants_ipv6=wants_ipv6,
-        full_ipv6=given("x-cstp-full-ipv6-capability", "").strip().lower() == "true",
-        mobile=platform.startswith(MOBILE_PLATFORMS) or license_kind == "mobile",
-        apple=platform.startswith(APPLE_PLATFORM) or family is ClientFamily.APPLE,
-        device_id=_printable(given("x-anyconnect-identifier-device-uniqueid", ""), MAX_USER_AGENT),
-        dtls_suites=_suites(given("x-dtls-ciphersuite", "")),
-        dtls12_suites=_suites(given("x-dtls12-ciphersuite", "")),
-        dtls13_suites=_suites(given("x-dtls13-ciphersuite", "")),
-        master_secret=_master_secret(given("x-dtls-master-secret", "")),
-        strap=_strap_proof(given(STRAP_KEY_HEADER, ""), given("x-anyconnect-strap-verify", "")),
+    return TunnelRequest(  # in the sequence of its fields: by their names it takes twice as long
+        user_agent,
+        family,
+        parse_hostname(given("x-cstp-hostname", "")),
+        _mtu(given("x-cstp-base-mtu", "")),
+        _mtu(given("x-cstp-mtu", "")),
+        wants_ipv4,
+        wants_ipv6,
+        given("x-cstp-full-ipv6-capability", "").strip().lower() == "true",
+        platform.startswith(MOBILE_PLATFORMS) or license_kind == "mobile",
+        platform.startswith(APPLE_PLATFORM) or family is ClientFamily.APPLE,
+        _printable(given("x-anyconnect-identifier-device-uniqueid", ""), MAX_USER_AGENT),
+        _suites(given("x-dtls-ciphersuite", "")),
+        _suites(given("x-dtls12-ciphersuite", "")),
+        _suites(given("x-dtls13-ciphersuite", "")),
+        _master_secret(given("x-dtls-master-secret", "")),
+        _strap_proof(given(STRAP_KEY_HEADER, ""), given("x-anyconnect-strap-verify", "")),
     )
 
 
@@ -153,6 +153,8 @@ _shared_suites = lru_cache(SHARED_LISTS)(_split_suites)
 
 
 def _master_secret(text: str) -> bytes:
+    if not text:
+        return b""
     text = text.strip()
     if len(text) != 2 * MASTER_SECRET_SIZE:
         return b""
@@ -170,6 +172,8 @@ def _shared(text: str) -> str:
 
 
 def _printable(text: str, limit: int) -> str:
+    if not text:
+        return text
     text = text[:limit]
     if text.isascii() and text.isprintable():
         return text

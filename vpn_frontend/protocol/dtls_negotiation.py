@@ -45,6 +45,8 @@ def choose_dtls(
 
     ``proof_key`` is empty where the TLS connection has no exporter that can carry the proof (TLS 1.2).
     """
+    if not (request.dtls13_suites or request.dtls12_suites or request.dtls_suites):
+        return None
     suites = tuple(suite for suite in DTLS13_SUITES if suite in request.dtls13_suites)
     if "certificate" in modes and suites and len(proof_key) == KEY_SIZE:
         return DtlsCertificate(secrets.token_bytes(NAME_SIZE), proof_key, suites)

@@ -68,4 +68,4 @@ class Admission:
     @property
     def has_room(self) -> bool:
         """The evicted sessions have given up their addresses."""
-        return all(session.phase is Phase.CLOSED for session in self.evicted)
+        return not self.evicted or all(session.phase is Phase.CLOSED for session in self.evicted)

@@ -49,9 +49,9 @@ class Iroutes:
         """Give the session with these addresses its networks. Raises ``RefusedError``, then nothing has changed."""
         if self._outside is not None and len(self._outside):
             self._check_addresses(session, (addresses.ipv4, addresses.ipv6), self._outside)
-        wanted = dict.fromkeys(session.settings.network.iroutes)
-        if not wanted:
+        if not session.settings.network.iroutes:
             return
+        wanted = dict.fromkeys(session.settings.network.iroutes)
         for network in wanted:
             self._check(network)
         taken = [held for held in self._owners if any(_overlap(held, network) for network in wanted)]
@@ -67,6 +67,8 @@ class Iroutes:
 
     def release(self, session: Session) -> None:
         """Take its networks from the session. Idempotent."""
+        if not self._owners:
+            return
         held = [network for network, owner in self._owners.items() if owner is session]
         for network in held:
             del self._owners[network]
@@ -77,6 +79,8 @@ class Iroutes:
 
     def exposed_to(self, session: Session) -> tuple[Network, ...]:
         """The networks behind other clients that the session's client may reach."""
+        if not self._owners:
+            return ()
         return tuple(
             network
             for network, owner in self._owners.items()

@@ -32,7 +32,7 @@ from vpn_frontend.sessions.fleet.port import ID_SIZE as FLEET_ID_SIZE
 from vpn_frontend.sessions.gateway_reports import GatewayReports
 from vpn_frontend.sessions.index import SessionIndex
 from vpn_frontend.sessions.iroutes import Iroutes
-from vpn_frontend.sessions.limits.access import AccessRefusal, find_refusal, next_check
+from vpn_frontend.sessions.limits.access import AccessRefusal, find_refusal, is_limited, next_check
 from vpn_frontend.sessions.limits.traffic import TrafficLimits
 from vpn_frontend.sessions.limits.usage import UsageLedger, local_day
 from vpn_frontend.sessions.live_sessions import LiveSessions
@@ -174,7 +174,7 @@ class SessionTable:
         settings = self._resolver.resolve(user, groups, remote, host)
         if settings.quota.day or settings.quota.month:
             self._traffic.account_user(user.name)
-        return find_refusal(settings, user.name, self._ledger, self._wall_clock())
+        return find_refusal(settings, user.name, self._ledger, self._wall_clock()) if is_limited(settings) else None
 
     def log_in(self, login: Login, now: float) -> str:
         """Returns the cookie of a new session. Raises ``RefusedError`` when too many logins wait for CONNECT."""
@@ -284,7 +284,9 @@ class SessionTable:
             self.changes.refresh(session, known)
         if session.metered:
             self._traffic.account_user(session.user.name)
-        refusal = find_refusal(session.settings, session.user.name, self._ledger, self._wall_clock())
+        refusal = None
+        if is_limited(session.settings):
+            refusal = find_refusal(session.settings, session.user.name, self._ledger, self._wall_clock())
         if refusal is not None:
             self._closer.close_session(session, refusal.reason, now, refusal.text)
             raise RefusedError(refusal.text, refusal.reason.value)

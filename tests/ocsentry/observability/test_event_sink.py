@@ -20,7 +20,7 @@ class Stream:
     def __init__(self):
         self.events = []
 
-    def emit(self, kind, **fields):
+    def take(self, kind, fields, at=None):
         self.events.append(kind)
 
 

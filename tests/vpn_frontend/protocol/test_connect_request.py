@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpn_frontend.protocol.client_family import ClientFamily, client_family
-from vpn_frontend.protocol.connect_request import SHARED_AGENTS, parse_hostname, parse_tunnel_request
+from vpn_frontend.protocol.connect_request import (
+    SHARED_AGENTS,
+    StrapProof,
+    TunnelRequest,
+    parse_hostname,
+    parse_tunnel_request,
+)
 from vpn_frontend.protocol.http_fast_path import HttpRequest
 
 
@@ -135,3 +141,41 @@ def test_any_headers_make_a_request_within_limits(headers):
     assert len(request.master_secret) in (0, 48)
     assert len(request.dtls12_suites) <= 32
     assert request.user_agent == "" or request.user_agent.isprintable()
+
+
+def test_each_value_stands_in_its_field():
+    """The request is made by position."""
+    request = parse(
+        User_Agent="Cisco AnyConnect VPN Agent for Windows 4.10",
+        X_CSTP_Hostname="laptop",
+        X_CSTP_Base_MTU="1501",
+        X_CSTP_MTU="1402",
+        X_CSTP_Address_Type="IPv6",
+        X_CSTP_Full_IPv6_Capability="true",
+        X_AnyConnect_Identifier_Platform="android",
+        X_AnyConnect_Identifier_Device_UniqueID="0123abcd",
+        X_DTLS_CipherSuite="A",
+        X_DTLS12_CipherSuite="B",
+        X_DTLS13_CipherSuite="C",
+        X_DTLS_Master_Secret="ab" * 48,
+        X_AnyConnect_STRAP_Pubkey="YQ==",
+        X_AnyConnect_STRAP_Verify="Yg==",
+    )
+    assert request == TunnelRequest(
+        user_agent="Cisco AnyConnect VPN Agent for Windows 4.10",
+        family=ClientFamily.ANYCONNECT,
+        hostname="laptop",
+        base_mtu=1501,
+        mtu=1402,
+        wants_ipv4=False,
+        wants_ipv6=True,
+        full_ipv6=True,
+        mobile=True,
+        apple=False,
+        device_id="0123abcd",
+        dtls_suites=("A",),
+        dtls12_suites=("B",),
+        dtls13_suites=("C",),
+        master_secret=b"\xab" * 48,
+        strap=StrapProof(b"a", b"b"),
+    )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sentry_engine.records import dataclass
 
@@ -45,6 +45,7 @@ class AddressPool(Generic[AddressT]):
     def __init__(self, network: IPv4Network | IPv6Network) -> None:
         self._network = network
         self._version = network.version
+        self._kind = IPv4Address if self._version == 4 else IPv6Address
         self._first = int(network.network_address)
         self._end = network.num_addresses - 1  # the last address is the broadcast's (in IPv6 an anycast's, RFC 2526)
         self._mark = FIRST_CLIENT_OFFSET
@@ -70,7 +71,7 @@ class AddressPool(Generic[AddressT]):
 
     def holds(self, address: Address) -> bool:
         """True if its network has the address."""
-        return address.version == self._version and 0 <= int(address) - self._first <= self._end
+        return isinstance(address, self._kind) and 0 <= int(address) - self._first <= self._end
 
     def take(self, user: str) -> AddressT:
         """An address for ``user``: its last one if that is free. Raises ``NoAddressError`` when all are in use."""
@@ -116,5 +117,4 @@ class AddressPool(Generic[AddressT]):
             self._remembered.popitem(last=False)
 
     def _address(self, offset: int) -> AddressT:
-        make = IPv4Address if self._version == 4 else IPv6Address
-        return cast("AddressT", make(self._first + offset))
+        return self._kind(self._first + offset)  # type: ignore[return-value]  # of the network's version

@@ -42,11 +42,19 @@ def find_refusal(settings: EffectiveSettings, user: str, ledger: UsageLedger, no
     return None
 
 
+def is_limited(settings: EffectiveSettings) -> bool:
+    """False if ``find_refusal`` never refuses."""
+    quota = settings.quota
+    return bool(settings.expires_at is not None or settings.schedule or quota.day or quota.month)
+
+
 EXPIRED = "The access of this group has expired."
 
 
 def next_check(settings: EffectiveSettings, now: datetime) -> float | None:
     """Unix time when ``find_refusal`` may refuse because of the time. ``None``: never."""
+    if settings.expires_at is None and not settings.schedule:
+        return None
     ends = None if settings.expires_at is None else settings.expires_at.timestamp()
     edge = next_change(settings.schedule, now.timestamp()) if settings.schedule else None
     return min((moment for moment in (ends, edge) if moment is not None), default=None)

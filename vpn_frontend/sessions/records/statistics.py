@@ -62,8 +62,9 @@ class StatisticsCounter:
 
     def session_ended(self, session: Session) -> int:
         """Returns how many seconds it lasted."""
-        period = self._present()
-        seconds = max(0.0, (self._wall_clock() - session.started_at).total_seconds())
+        now = self._wall_clock()
+        period = self._present(now)
+        seconds = max(0.0, (now - session.started_at).total_seconds())
         period.ended += 1
         period.timed_out += session.close_reason is CloseReason.SESSION_TIMEOUT
         period.idle += session.close_reason is CloseReason.IDLE_TIMEOUT
@@ -101,7 +102,7 @@ class StatisticsCounter:
             tx_bytes=period.tx_bytes,
         )
 
-    def _present(self) -> _Period:
-        if self._wall_clock() - self._since >= PERIOD:
+    def _present(self, now: datetime | None = None) -> _Period:
+        if (self._wall_clock() if now is None else now) - self._since >= PERIOD:
             self.reset()
         return self._period
