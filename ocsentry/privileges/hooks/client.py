@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ocsentry.privileges.started_helper import HelperGoneError, StartedHelper
 from sentry_engine.records import dataclass
+from vpn_frontend.sessions.records.hook_environment import fit
 
 if TYPE_CHECKING:
     import socket
@@ -49,7 +50,8 @@ class HookHelper(StartedHelper):
         running: asyncio.Future[HookResult] = asyncio.get_running_loop().create_future()
         self._running[number] = running
         try:
-            asked = {"verb": "hook", "id": number, "program": program, "environment": dict(environment)}
+            fitting = {name: fit(value) for name, value in environment.items()}
+            asked = {"verb": "hook", "id": number, "program": program, "environment": fitting}
             self.send({**asked, "network": network} if network else asked)
             return await running
         except (HelperGoneError, ValueError) as error:

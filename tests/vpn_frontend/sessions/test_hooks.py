@@ -204,6 +204,7 @@ async def test_the_environment_has_the_networks_and_no_byte_that_a_peer_smuggles
         "dns": (IPv4Address("192.0.2.53"),),
         "restrict_to_routes": True,
         "restrict_to_ports": ports,
+        "iroutes": tuple(ip_network(f"172.{16 + number // 256}.{number % 256}.0/24") for number in range(512)),
     }
     lab = make_hooked(hooks, network=network)
     device = Device(name="h\u00f6st\n", kind="x\0y", platform="p" * 999)
@@ -215,6 +216,7 @@ async def test_the_environment_has_the_networks_and_no_byte_that_a_peer_smuggles
     assert (seen["OCSERV_DNS"], seen["OCSERV_RESTRICT_TO_ROUTES"]) == ("192.0.2.53 ", "1")
     assert seen["OCSERV_ALLOW_PORTS"] == "tcp 443 udp 8000:8100 icmp all sctp all "
     assert "OCSERV_DENY_PORTS" not in seen
+    assert len(seen["OCSERV_IROUTES"].split()) == 512, "each needs its route"
     assert (seen["GROUPNAME"], seen["HOSTNAME"], seen["DEVICE_TYPE"]) == ("staff", "h?st?", "x?y")
     assert len(seen["DEVICE_PLATFORM"]) == 256
     assert seen["USER_AGENT"] == "agent?[2J"

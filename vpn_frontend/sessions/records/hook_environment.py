@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.session import Peer, Session
     from vpn_frontend.settings import Address, Network, PortRule
 
-MAX_VALUE = 8192  # characters
+MAX_VALUE = 8192  # characters that a program gets, see `fit`
 MAX_TEXT = 256  # of what a peer chose
 DEFAULT_HOST = "default"  # the name of the server that is no virtual host
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # of every hook
@@ -91,7 +91,14 @@ def hook_environment(
             "STATS_BYTES_OUT": str(max(0, used[1])),
             "STATS_DURATION": str(max(0, int(duration))),
         }
-    return {name: value[:MAX_VALUE] for name, value in found.items() if value}
+    return {name: value for name, value in found.items() if value}
+
+
+def fit(value: str) -> str:
+    """What a program gets of a value: of a list that is too long its first entries, each of them whole."""
+    if len(value) <= MAX_VALUE:
+        return value
+    return value[: value.rfind(" ", 0, MAX_VALUE) + 1] or value[:MAX_VALUE]
 
 
 def _list(texts: Iterable[str]) -> str:

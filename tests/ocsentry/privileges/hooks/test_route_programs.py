@@ -11,6 +11,7 @@ from ocsentry.privileges.hooks.route_arguments import fill_in
 from ocsentry.privileges.hooks.route_programs import RoutePrograms
 from ocsentry.privileges.hooks.runner import HookRunner
 from ocsentry.privileges.hooks.scope import HookScope
+from vpn_frontend.sessions.records.hook_environment import MAX_VALUE, fit
 from vpn_frontend.testing import MemoryEvents
 
 BOTH = ("route_add", "route_del")
@@ -70,6 +71,18 @@ async def test_each_network_has_its_route_as_long_as_its_session(routes, program
     ]
     await routes.run_program("disconnect", of("1"))
     assert len(programs.ran) == 4
+
+
+@pytest.mark.asyncio
+async def test_more_networks_than_an_environment_holds_have_their_routes(routes, programs):
+    networks = [ip_network(f"10.{number // 256}.{number % 256}.0/24") for number in range(512)]
+    written = "".join(f"{network.with_netmask} " for network in networks)
+    assert await routes.run_program("connect", of("1", written)) == HookResult("")
+    assert [network for _, network, _ in programs.ran] == [*map(str, networks)]
+    shown = fit(written)
+    assert 0 < len(shown) <= MAX_VALUE
+    assert [ip_network(text) for text in shown.split()] == networks[: shown.count(" ")], "each is whole"
+    assert fit("x" * 9000) == "x" * MAX_VALUE
 
 
 @pytest.mark.asyncio
@@ -143,12 +156,12 @@ async def test_a_failing_removal_is_told(programs):
 
 @pytest.mark.asyncio
 async def test_the_helper_puts_network_and_device_into_single_arguments():
-    argv = ("/bin/echo", "route %{RI}", "dev", "%D", "$(reboot)")
+    argv, many = ("/bin/echo", "route %{RI}", "dev", "%D", "$(reboot)"), "10.0.0.0/255.255.255.0 " * MAX_VALUE
     failing = ("/bin/sh", "-c", 'echo "$@"; exit 3', "sh", *argv[1:])
     helper = HookHelper.start(HookScope({"route_add": failing}, 60, device="ocs 0"))
     helper.attach()
     try:
-        result = await helper.run_program("route_add", {"ID": "1"}, SITE)
+        result = await helper.run_program("route_add", {"ID": "1", "OCSERV_IROUTES": many}, SITE)
         assert (result.problem, result.output) == ("exit code 3", f"route {SITE} dev ocs 0 $(reboot)")
         assert (await helper.run_program("route_add", {"ID": "1"}, "10.0.0.0/8; id")).problem == "the network is none"
     finally:
