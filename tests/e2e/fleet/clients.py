@@ -47,7 +47,7 @@ class Clients:
     def __init__(self, host: Host, nodes: Sequence[Target], database: Callable[[], str], seed: int) -> None:
         self.sessions, self.addresses = History(), History()
         self.opened = 0
-        self.moved: list[str] = []  # sessions that went on with another inner address
+        self.moved: list[tuple[float, str]] = []  # when, and sessions that went on with another inner address
         self._host, self._nodes, self._database = host, nodes, database
         self._stopping, self._coming = threading.Event(), threading.Event()
         self._changed = threading.Condition()
@@ -123,7 +123,7 @@ class Clients:
                 node = chosen.choice(self._nodes)
                 continue
             if earlier not in ("", tunnel.ipv4):
-                self.moved.append(f"{user}: {earlier}, then {tunnel.ipv4}")
+                self.moved.append((seen.answered, f"{user}: {earlier}, then {tunnel.ipv4}"))
             earlier = tunnel.ipv4
             if self._hold(seen, tunnel, until):
                 return

@@ -7,7 +7,6 @@ A nemesis lasts until its effect was seen, or some seconds: two of them at once 
 from __future__ import annotations
 
 import signal
-import time
 from typing import TYPE_CHECKING
 
 from lab.processes.programs import Program
@@ -123,11 +122,10 @@ def move_the_clock_of_a_node(site: Site) -> None:
 def fail_over(*, synchronous: bool, shift: int = 0) -> Callable[[Site], None]:
     def nemesis(site: Site) -> None:
         """Without the synchronous standby the newest commits may be lost."""
-        began = time.monotonic()
         site.stores.fail_over(synchronous=synchronous, shift=shift)
         site.until_returned()
         if not synchronous:
-            site.note_loss(began)
+            site.note_loss()
         site.go_on()
         if shift:
             site.stores.primary.clock.jump(-shift)
@@ -141,10 +139,9 @@ def restore(site: Site) -> None:
     """The database goes back to what it was some sessions ago."""
     site.stores.primary.save()
     site.go_on()
-    began = time.monotonic()
     site.stores.primary.restore()
     site.until_returned()
-    site.note_loss(began)
+    site.note_loss()
     site.go_on()
     site.stores.make_whole()
 

@@ -13,7 +13,7 @@ import shutil
 import signal
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -29,13 +29,15 @@ from lab.traffic.probes import Target
 from tests.e2e.fleet.clients import LIMIT, USERS, Clients
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from lab.namespaces import Claim
     from lab.network import Network
 
 NETWORK = "10.77.200.0/24"  # of the way to the databases
-DEAD_AFTER = 10  # seconds
+DEAD_AFTER = 10  # seconds; others: if a test says so
+POOLS = {"deny": "192.168.99.0/27", "local": "192.168.64.0/20"}  # of the larger one a node alone has a reserve
 NAMES = ("n1", "n2", "n3")
 IS_LOST = "SELECT fleet.is_lost_v1(n.id, n.epoch, make_interval(secs => %s)) FROM fleet.nodes n WHERE n.name = %s"
 HELD = "SELECT encode(id, 'hex'), user_key, node, epoch, generation, ghost, lost_at FROM fleet.sessions WHERE NOT void"
@@ -48,12 +50,27 @@ BLOCK_EVERY = 0.3  # seconds
 class Site:
     """``close`` ends all of it. ``folder`` is of a short path, and all may enter its parents."""
 
-    def __init__(self, network: Network, claim: Claim, folder: Path, *, hold: bool, seed: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        claim: Claim,
+        folder: Path,
+        *,
+        split: str,
+        loss: str,
+        seed: int,
+        dead_after: int = DEAD_AFTER,
+    ) -> None:
+        """``split`` and ``loss``: ``in_split`` and ``on_store_loss`` of the configuration."""
         self.network, self.chosen = network, random.Random(seed)
         self.programs = network.programs
-        self.loose: list[tuple[float, float]] = []  # times in which a user may have twice the limit
-        self.held_again: list[tuple[float, float]] = []  # times in which sessions may have places that have ended
+        self.bound = (2 if loss == "deny" else 1 + len(NAMES)) * LIMIT  # of a user, whatever happens
+        self.loose: list[tuple[float, float]] = []  # times in which a user may have more than the limit
+        self.forgotten: list[tuple[float, float]] = []  # times in which a session may be unknown to the database
+        self._held_again: list[tuple[float, float]] = []  # as ``held_again``, those that are over
         self._come_back: tuple[float, set[str]] | None = None  # since when, and rows of such sessions
+        self._lost_rows = False  # in this round the database has lost what it had answered
+        self._split, self._loss, self._dead_after = split, loss, dead_after
         self._folder = folder
         self._copies = 0
         self.router = PacketRouter(Namespace.create(claim.name("net")), seed=seed)
@@ -62,12 +79,11 @@ class Site:
         self.fleet = FleetLab(network, claim, template, folder, self.stores, prepare=self._wire)
         self.clocks: list[ShiftedClock] = []
         self.host = network.add_host()
-        split = "hold" if hold else "give_way"
         settings: dict[str, Any] = {
-            "fleet": {"dead_after": DEAD_AFTER, "in_split": split},
+            "fleet": {"dead_after": dead_after, "in_split": split, "on_store_loss": loss},
             "vpn.limits": {"max_same_clients": LIMIT},
             "vpn.session": {"disconnect_grace": 0, "cookie_timeout": 60},
-            "vpn.network": {"ipv4_pool": "192.168.99.0/27"},
+            "vpn.network": {"ipv4_pool": POOLS[loss]},
         }
         for name in NAMES:
             (folder / f"clock-{name}").mkdir()
@@ -84,6 +100,11 @@ class Site:
     @property
     def nodes(self) -> list[Server]:
         return self.fleet.nodes
+
+    @property
+    def held_again(self) -> list[tuple[float, float]]:
+        """Times in which sessions may have places that have ended."""
+        return self._held_again + ([] if self._come_back is None else [(self._come_back[0], float("inf"))])
 
     def more_clients(self) -> Clients:
         targets = [Target(own_address(number)) for number in range(len(NAMES))]
@@ -120,7 +141,7 @@ class Site:
 
     def until_lost(self, node: Server) -> None:
         name = NAMES[self.nodes.index(node)]
-        self._until(lambda: self.stores.primary.ask(IS_LOST, DEAD_AFTER, name) == [(True,)])
+        self._until(lambda: self.stores.primary.ask(IS_LOST, self._dead_after, name) == [(True,)])
 
     def lines(self) -> list[int]:
         return [len(node.program.lines) for node in self.nodes]
@@ -134,12 +155,27 @@ class Site:
         """All nodes decide for the fleet again, or some seconds."""
         self._until(lambda: all(self._is_member(node) for node in self.nodes))
 
-    def note_loss(self, began: float) -> None:
-        """The database has lost, since then, what it had answered. All nodes have returned to it."""
-        self.loose.append((began, time.monotonic()))
-        earlier = set() if self._come_back is None else self._come_back[1]
-        since = began if self._come_back is None else self._come_back[0]
-        self._come_back = since, earlier | {row[0] for row in self.stores.primary.ask(HELD)}
+    def note_loss(self) -> None:
+        """The database has lost what it had answered, and may have what it had forgotten."""
+        self._lost_rows = True
+
+    @contextmanager
+    def trouble(self) -> Iterator[None]:
+        """Within it befalls the fleet what a test wants. Then no client has a session, and all nodes are members."""
+        began = time.monotonic()
+        yield
+        ended = time.monotonic()
+        if self._lost_rows or (self._split, self._loss) != ("hold", "deny"):
+            self.loose.append((began, ended))
+        if self._lost_rows or self._loss == "local":
+            self.forgotten.append((began, ended))
+        rows = {row[0] for row in self.stores.primary.ask(HELD)}
+        if self._lost_rows:
+            since, earlier = self._come_back or (began, set())
+            self._come_back = since, earlier | rows
+        elif self._come_back is not None and not rows & self._come_back[1]:  # all of them are over
+            self._end_doubt()
+        self._lost_rows = False
 
     def start_again(self, node: Server) -> None:
         """It ends by itself if the database is away, as under a service manager: until it is up."""
@@ -167,7 +203,7 @@ class Site:
         self._copies += 1
         folder = self._folder / f"copy{self._copies}"
         shutil.copytree(node.folder, folder, ignore=shutil.ignore_patterns("*.sock"))
-        own = {"name": f"copy{self._copies}", "secret_file": "fleet.secret", "dead_after": DEAD_AFTER}
+        own = {"name": f"copy{self._copies}", "secret_file": "fleet.secret", "dead_after": self._dead_after}
         beside = {
             "store": {"url": self.stores.url},
             "fleet": own,
@@ -184,12 +220,9 @@ class Site:
         """Wait until all nodes are members, after a nemesis, and no place is held without a client."""
         with self.clients.waiting():
             self._await_members()
-            eventually(lambda: self.stores.primary.ask(LIVE, DEAD_AFTER), lambda found: found == [], "free places")
-        if self._come_back is not None:
-            since, rows = self._come_back
-            if not rows & {row[0] for row in self.stores.primary.ask(HELD)}:
-                self.held_again.append((since, time.monotonic()))
-                self._come_back = None
+            eventually(
+                lambda: self.stores.primary.ask(LIVE, self._dead_after), lambda found: found == [], "free places"
+            )
 
     def end(self) -> None:
         """No client is there any more, and the database knows it."""
@@ -200,8 +233,7 @@ class Site:
             status, answer = self.nodes[0].api.call("DELETE", f"/api/v1/sessions?user={user}")
             assert status in {200, 204, 404}, answer
         eventually(lambda: self.stores.primary.ask(HELD), lambda found: found == [], "without a session")
-        if self._come_back is not None:
-            self.held_again.append((self._come_back[0], time.monotonic()))
+        self._end_doubt()
         for node in self.nodes:
             node.await_leases(0)
 
@@ -226,6 +258,11 @@ class Site:
             for store in self.stores.machines:
                 self.router.set(_way_address(number), store.address, there)
                 self.router.set(store.address, _way_address(number), back)
+
+    def _end_doubt(self) -> None:
+        if self._come_back is not None:
+            self._held_again.append((self._come_back[0], time.monotonic()))
+        self._come_back = None
 
     def _await_members(self) -> None:
         eventually(lambda: [self._is_member(node) for node in self.nodes], all, "members")

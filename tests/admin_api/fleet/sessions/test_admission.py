@@ -11,12 +11,14 @@ from ipaddress import ip_address, ip_network
 import pytest
 import pytest_asyncio
 
+from admin_api.fleet.membership.lease import Identity, lease_clock
+from admin_api.fleet.sessions import admission
 from admin_api.fleet.sessions.admission import ADMIT, CONTEST, IS_CONTESTED, LOSE, VOID
 from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.crowd import SOURCE, make_entry, nodes_of
-from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus, FleetSilentError
+from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus, FleetSilentError, Standing
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("patient_calls")]
 FIRST, SECOND = ip_address("10.0.0.1"), ip_address("10.0.0.2")
 
 
@@ -212,26 +214,52 @@ async def test_an_outage_of_the_database_is_not_the_death_of_all(guarded, nodes,
     assert await b.admit(make_entry("u")) is (AdmitStatus.FULL if guarded else AdmitStatus.OK)
 
 
-async def test_a_returning_node_is_told_what_it_still_has(nodes, silence, ask):
+@pytest.mark.parametrize("many", [2, 500])
+async def test_a_returning_node_is_told_what_it_still_has(nodes, silence, ask, monkeypatch, many):
     a, b, _ = nodes
+    monkeypatch.setattr(admission, "ASSERTED_AT_ONCE", many)
     kept, moved, replaced = make_entry("k"), make_entry("m"), make_entry("r", limit=1)
-    for entry in (kept, moved, replaced):
+    gone = [make_entry("g", limit=0) for _ in range(3)]
+    for entry in (kept, moved, replaced, *gone):
         await a.admit(entry)
     await fall_silent(a)
     silence(a)
     await b.admission.claim(moved.session, moved.digest, SOURCE)
     assert await b.admit(make_entry("r", limit=1)) is AdmitStatus.OK
-    one = a.membership.settings
+    one, unknown = a.membership.settings, make_entry("x")
     rejoin = "SELECT epoch FROM fleet.join_v1(%s, %s, '1.0', '', %s::bytea, interval '10 s')"
     (row,) = await b.calls.call(rejoin, (one.name, one.instance, one.secret_check))
-    unknown = make_entry("x")
-    told = [entry.session for entry in (kept, moved, replaced, unknown)]
-    values = (a.id, row[0], [bytes.fromhex(session) for session in told], [1, 1, 1, 1])
-    rows = await b.calls.call("SELECT * FROM fleet.reassert_v1(%s, %s, %s, %s)", values)
-    found = {one.hex(): status for one, status in rows}
-    assert [found[session] for session in told] == ["ok", "moved", "replaced", "unknown"]
+    a.membership.lease.join(Identity(a.id, row[0]), lease_clock())
+    told = await a.admission.reassert({entry.session: 1 for entry in (kept, moved, replaced, unknown)})
+    assert told == {
+        kept.session: Standing.OK,
+        moved.session: Standing.MOVED,
+        replaced.session: Standing.REPLACED,
+        unknown.session: Standing.UNKNOWN,
+    }
     assert ask("SELECT count(*) FROM fleet.sessions WHERE ghost") == [(0,)]
-    assert ask("SELECT epoch, lost_at FROM fleet.sessions WHERE node = :node", node=a.id) == [(row[0], None)]
+    held = "SELECT encode(id, 'hex') FROM fleet.sessions WHERE node = :node AND lost_at IS NULL AND epoch = :epoch"
+    assert ask(held, node=a.id, epoch=row[0]) == [(kept.session,)]
+    assert ask("SELECT count(*) FROM fleet.sessions WHERE lost_at IS NOT NULL") == [(len(gone),)]
+
+
+async def test_a_claim_that_a_restored_database_has_forgotten_counts(nodes, ask, monkeypatch):
+    """Its row says what was true before: the node that it names has let the session go since."""
+    monkeypatch.setattr(admission, "LET_GO_PATIENCE", 0)
+    a, b, c = nodes
+    entry = make_entry("u", ipv4=FIRST)
+    await a.admission.lend(ip_network("10.0.0.0/29"), 1, FIRST)
+    await a.admit(entry)
+    before = ask("SELECT node, epoch, generation FROM fleet.sessions")
+    assert (await b.admission.claim(entry.session, entry.digest, SOURCE)).generation == 2
+    ask("UPDATE fleet.sessions SET node = :node, epoch = :epoch, generation = :generation", **before[0]._mapping)
+    ask("UPDATE fleet.address_blocks SET node = :node", node=a.id)
+    assert await b.admission.reassert({entry.session: 2}) == {entry.session: Standing.OK}
+    assert ask("SELECT node, generation FROM fleet.sessions") == [(b.id, 2)]
+    assert ask("SELECT node FROM fleet.address_blocks WHERE block = '10.0.0.1'") == [(b.id,)]
+    assert await a.admission.reassert({entry.session: 1}) == {entry.session: Standing.MOVED}
+    assert (await c.admission.claim(entry.session, entry.digest, SOURCE)).generation == 3
+    assert await b.admission.reassert({entry.session: 2}) == {entry.session: Standing.MOVED}
 
 
 async def test_a_pool_of_24_addresses_on_three_nodes_is_used_whole(nodes):

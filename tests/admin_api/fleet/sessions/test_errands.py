@@ -23,7 +23,7 @@ from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.crowd import make_entry, nodes_of
 from vpn_frontend.sessions.fleet.port import AdmitStatus, KeptLogin
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("patient_calls")]
 MANY = TOGETHER + 10
 
 

@@ -16,7 +16,7 @@ from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.crowd import SOURCE, make_entry, nodes_of
 from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus, FleetSilentError, KeptLogin
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("patient_calls")]
 DOCUMENT = '{"version":1}'
 
 
