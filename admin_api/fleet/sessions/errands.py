@@ -38,6 +38,7 @@ class Errand:
     """``together``: a statement that does several of its kind and takes a list of each value; empty: there is none.
 
     ``since``: by ``lease_clock``; the seconds since then are one value more, the last. ``None``: there is none.
+    ``once``: none like it waits; its values can be hashed.
     """
 
     statement: str
@@ -45,6 +46,7 @@ class Errand:
     user: str
     together: str
     since: float | None = None
+    once: bool = False
 
     def values_at(self, now: float) -> tuple[Any, ...]:
         return self.values if self.since is None else (*self.values, max(0.0, now - self.since))
@@ -88,7 +90,7 @@ class Errands:
             if (statement, values) in self._once:
                 return
             self._once.add((statement, values))
-        self._waiting.append(Errand(statement, values, user, together, since))
+        self._waiting.append(Errand(statement, values, user, together, since, once))
         if user:
             self._owed[user] = self._owed.get(user, 0) + 1
         self._some.set()
@@ -172,7 +174,8 @@ class Errands:
                 self._hurry.clear()
 
     def _forget(self, errand: Errand) -> None:
-        self._once.discard((errand.statement, errand.values))
+        if errand.once:
+            self._once.discard((errand.statement, errand.values))
         if errand.user:
             self._owed[errand.user] -= 1
             if not self._owed[errand.user]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import ip_network
 
 import pytest
 import pytest_asyncio
@@ -129,3 +130,19 @@ async def test_a_client_that_repeats_its_logout_holds_up_no_end(node, sent, monk
     await all_done(node)
     assert sent == [LOG_OUT, LOG_OUT_SEVERAL, LOG_OUT_SEVERAL, END]
     assert node.refused == []
+
+
+async def test_addresses_that_are_handed_back_hold_up_no_end(node, ask):
+    """Their values are a list, which no other errand's are."""
+    pool = ip_network("10.0.0.0/29")
+    entry = make_entry("u")
+    await node.admit(entry)
+    lent = await node.admission.lend(pool, 2)
+    node.admission.log_out("00" * 16, bytes(32))
+    node.admission.give_back(pool, lent)
+    node.admission.log_out("00" * 16, bytes(32))
+    node.admission.release(entry.session, 1, entry.user)
+    await all_done(node)
+    assert node.refused == []
+    assert ask("SELECT count(*) FROM fleet.sessions") == [(0,)]
+    assert ask("SELECT count(*) FROM fleet.address_blocks WHERE node IS NOT NULL") == [(0,)]
