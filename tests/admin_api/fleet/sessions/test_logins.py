@@ -21,7 +21,7 @@ DOCUMENT = '{"version":1}'
 
 
 @pytest_asyncio.fixture
-async def nodes(make_node, fleet_url):
+async def nodes(patient_calls, make_node, fleet_url):
     async with nodes_of(make_node, fleet_url, 3) as made:
         yield made
 
