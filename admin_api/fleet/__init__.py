@@ -12,6 +12,7 @@ it after each loss of the database. A server without ``[fleet]`` uses nothing of
     sessions/       sessions, their places and addresses, and cookies that open on any node
     peers/          nodes speak to each other: what the database orders, told at once
     deliveries.py   deliveries of webhooks that a lost node has left behind
+    rounds.py       work that is done again and again
     calls.py        the event loop's calls of SQL functions: one round trip each, a hard deadline, a breaker
     link.py         one connection with a deadline for each call; used by the thread of the beats alone
 

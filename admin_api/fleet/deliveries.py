@@ -7,11 +7,11 @@ over the first one gets it. What a node has sent and not noted when it died is s
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
+
+from admin_api.fleet.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,24 +35,15 @@ TAKE = text(
 )
 
 
-class DeliveryTakeover:
-    """``start`` looks from then on, ``stop`` ends that."""
+class DeliveryTakeover(Rounds):
+    """Looks for them from ``start`` on."""
 
     def __init__(
         self, store: Store, membership: Membership, taken: Callable[[], Awaitable[None]], report: Callable[[str], None]
     ) -> None:
-        """``taken`` is awaited when there is something to deliver; ``report`` is told why a look has failed."""
-        self._store, self._membership, self._taken, self._report = store, membership, taken, report
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="deliveries of lost nodes")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        """``taken`` is awaited when there is something to deliver."""
+        super().__init__("deliveries of lost nodes", report)
+        self._store, self._membership, self._taken = store, membership, taken
 
     async def look(self) -> int:
         """Take over what lost nodes have left. Returns how many deliveries that is. Raises the database's error."""
@@ -63,12 +54,9 @@ class DeliveryTakeover:
             await self._taken()
         return taken
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(INTERVAL)
-            if not self._membership.is_member:
-                continue
-            try:
-                await self.look()
-            except Exception as error:  # noqa: BLE001 - any failure of the database: the next look does it
-                self._report(str(error))
+    async def work(self) -> None:
+        if self._membership.is_member:
+            await self.look()
+
+    def pause(self, took: float) -> float:  # noqa: ARG002 - it takes a moment
+        return INTERVAL

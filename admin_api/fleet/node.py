@@ -145,16 +145,9 @@ class FleetNode:
 
     async def stop(self) -> None:
         await self.changes.stop()
-        if self._rules is not None:
-            await self._rules.stop()
-        if self.penalties is not None:
-            await self.penalties.stop()
-        if self.failed_logins is not None:
-            await self.failed_logins.stop()
-        if self._deliveries is not None:
-            await self._deliveries.stop()
-        if self.heavy is not None:
-            await self.heavy.stop()
+        for part in (self._rules, self.penalties, self.failed_logins, self._deliveries, self.heavy):
+            if part is not None:
+                await part.stop()
         await self.log_trim.stop()
         await self.sessions.stop()
         await self.membership.stop()

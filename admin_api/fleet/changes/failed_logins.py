@@ -8,13 +8,13 @@ none is refused for it: the failures of all slow the sources that a user has nev
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from admin_api.fleet.rounds import Rounds
 from vpn_frontend.auth.user_throttle import FORGET_AFTER, MAX_SCORE
 
 if TYPE_CHECKING:
@@ -37,23 +37,14 @@ def key_of(secret: bytes) -> bytes:
     return HKDF(SHA256(), KEY_SIZE, None, INFO).derive(secret)
 
 
-class FailedLoginsPart:
-    """``start`` tells from then on, ``stop`` ends that."""
+class FailedLoginsPart(Rounds):
+    """Tells the others from ``start`` on."""
 
     def __init__(
         self, failures: SharedFailures, store: Store, membership: Membership, report: Callable[[str], None]
     ) -> None:
-        """``report`` is told why nothing was told."""
-        self._failures, self._store, self._membership, self._report = failures, store, membership, report
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="failed logins of the fleet")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        super().__init__("failed logins of the fleet", report)
+        self._failures, self._store, self._membership = failures, store, membership
 
     async def apply(self, changes: Sequence[Change]) -> None:
         """Count what other nodes have told lately."""
@@ -75,12 +66,10 @@ class FailedLoginsPart:
                 unit.changes.note(FAILED_LOGINS, "", users={user.hex(): count for user, count in worst})
         return len(worst)
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(INTERVAL)
-            if not self._membership.is_member:
-                continue
-            try:
-                await self.tell()
-            except Exception as error:  # noqa: BLE001 - any failure of the database: they count at this node alone
-                self._report(str(error))
+    async def work(self) -> None:
+        """What a failure of the database keeps from the others counts at this node alone."""
+        if self._membership.is_member:
+            await self.tell()
+
+    def pause(self, took: float) -> float:  # noqa: ARG002 - it takes a moment
+        return INTERVAL

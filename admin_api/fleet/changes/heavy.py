@@ -9,14 +9,12 @@ limit until then, about three seconds. Limits without a penalty, and those with 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import time
 from heapq import nlargest
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
+from admin_api.fleet.rounds import Rounds
 from sentry_engine import Reason
 from sentry_engine.addresses import pack_network
 from sentry_engine.records import dataclass
@@ -120,8 +118,8 @@ def _covers(rule: LimitRule, network: str) -> bool:
     )
 
 
-class HeavyPart:
-    """``start`` looks from then on, ``stop`` ends that."""
+class HeavyPart(Rounds):
+    """Looks from ``start`` on."""
 
     def __init__(
         self,
@@ -133,21 +131,12 @@ class HeavyPart:
         control: ControlWorker,
         report: Callable[[str], None],
     ) -> None:
-        """``control`` lists sources and adds them up; ``report`` is told why a look has failed."""
+        """``control`` lists sources and adds them up."""
+        super().__init__("sources of the fleet", report)
         self._engine, self._calls, self._membership, self._clock = engine, calls, membership, clock
-        self._control, self._report = control, report
+        self._control = control
         self._told = False  # the database has rows of this node
         self._given: dict[str, float] = {}  # when sources were penalised, on ``clock``
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="sources of the fleet")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
 
     async def look(self) -> list[Excess]:
         """Write what this node has, and penalise what all together have too much of. Raises the database's error."""
@@ -174,13 +163,8 @@ class HeavyPart:
             self._given[one.network] = now
         return new
 
-    async def _run(self) -> None:
-        pause = INTERVAL
-        while True:
-            await asyncio.sleep(pause)
-            began = time.monotonic()
-            try:
-                await self.look()
-            except Exception as error:  # noqa: BLE001 - any failure of the database: the next look does it
-                self._report(str(error))
-            pause = max(INTERVAL, PAUSES * (time.monotonic() - began))
+    async def work(self) -> None:
+        await self.look()
+
+    def pause(self, took: float) -> float:
+        return max(INTERVAL, PAUSES * took)

@@ -7,8 +7,9 @@ each skips what another one holds.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
+
+from admin_api.fleet.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,22 +24,12 @@ RAISE = "SELECT fleet.raise_floor_v1(make_interval(secs => %s), %s, %s)"
 TRIM = "SELECT fleet.trim_log_v2(%s)"
 
 
-class LogTrim:
+class LogTrim(Rounds):
     """Call ``start`` once the node has joined, and ``stop`` before its calls are closed."""
 
     def __init__(self, calls: Calls, report: Callable[[str], None]) -> None:
-        """``report`` is told of a look that failed; the next one does its work."""
+        super().__init__("trims the fleet's log", report)
         self._calls = calls
-        self._report = report
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="trims the fleet's log")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def trim(self) -> int:
         """Returns how many changes were removed. Raises ``FleetSilentError`` or the database's error."""
@@ -46,10 +37,8 @@ class LogTrim:
         ((removed,),) = await self._calls.call(TRIM, (AT_ONCE,))
         return int(removed)
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(INTERVAL)
-            try:
-                await self.trim()
-            except Exception as error:  # noqa: BLE001 - any failure: the next look does it
-                self._report(str(error))
+    async def work(self) -> None:
+        await self.trim()
+
+    def pause(self, took: float) -> float:  # noqa: ARG002 - it takes a moment
+        return INTERVAL

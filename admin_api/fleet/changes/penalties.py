@@ -9,13 +9,12 @@ that is in. It travels with the seconds that are left, and never shortens one th
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from admin_api.fleet.membership.node_list import count_applied
+from admin_api.fleet.rounds import Rounds
 from sentry_engine import Reason
 from sentry_engine.addresses import pack_network, render_network
 
@@ -38,8 +37,8 @@ REASONS = {reason.value: reason for reason in Reason}
 Known = dict[tuple[bytes, int], float]  # ends by network, on the engine's clock
 
 
-class PenaltyPart:
-    """``start`` publishes from then on, ``stop`` ends that. ``left_out`` counts what was not published."""
+class PenaltyPart(Rounds):
+    """Publishes from ``start`` on. ``left_out`` counts what was not published."""
 
     def __init__(
         self,
@@ -51,23 +50,12 @@ class PenaltyPart:
         lift: Callable[[], Awaitable[object]],
         report: Callable[[str], None],
     ) -> None:
-        """``control`` lists penalties, ``lift`` has the kernel's filter let forgiven sources in.
-
-        ``report`` is told why nothing was published.
-        """
+        """``control`` lists penalties, ``lift`` has the kernel's filter let forgiven sources in."""
+        super().__init__("penalties of the fleet", report)
         self._engine, self._store, self._membership = engine, store, membership
-        self._control, self._lift, self._report = control, lift, report
+        self._control, self._lift = control, lift
         self._known: Known = {}  # what the other nodes were told, or have told
-        self._task: asyncio.Task[None] | None = None
         self.left_out = 0
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="penalties of the fleet")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def apply(self, changes: Sequence[Change]) -> None:
         """Take penalties over, and forgive, in the order of the changes."""
@@ -125,18 +113,12 @@ class PenaltyPart:
             self._engine.penalize(network, left, reason=reason, rule_id=change.body["rule"])
             here[key] = end
 
-    async def _run(self) -> None:
-        pause = INTERVAL
-        while True:
-            await asyncio.sleep(pause)
-            began = time.monotonic()
-            if not self._membership.lease.identity:
-                continue
-            try:
-                await self.publish()
-            except Exception as error:  # noqa: BLE001 - any failure of the database: the next look tells
-                self._report(str(error))
-            pause = max(INTERVAL, PAUSES * (time.monotonic() - began))
+    async def work(self) -> None:
+        if self._membership.lease.identity:
+            await self.publish()
+
+    def pause(self, took: float) -> float:
+        return max(INTERVAL, PAUSES * took)
 
 
 def _ends(penalties: Sequence[Penalty]) -> Known:
