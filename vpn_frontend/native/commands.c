@@ -65,7 +65,18 @@ void gw_post_all(gw *g, struct gw_message *list)
     }
 }
 
-static struct gw_message *write_routes(gw *g, enum gw_message_kind kind, uint64_t session, const struct gw_session_config *config)
+/* As gw_post_all, for routes. */
+static void post_routes(gw *g, struct gw_message *list)
+{
+    for (uint32_t i = 0; list; i++) {
+        struct gw_message *next = list->next;
+
+        gw_mailbox_put_route(&g->workers[i]->mailbox, list);
+        list = next;
+    }
+}
+
+static struct gw_message *write_addresses(gw *g, enum gw_message_kind kind, uint64_t session, const struct gw_session_config *config)
 {
     uint8_t addresses[32];
 
@@ -132,7 +143,7 @@ int gw_session_open(gw *g, uint64_t connection, const struct gw_session_config *
     if (!*session)
         return -ENOSPC;
     message = gw_message_new(GW_MSG_SESSION_OPEN, NULL, 0);
-    addresses = write_routes(g, GW_MSG_ADDRESS_ADD, *session, config);
+    addresses = write_addresses(g, GW_MSG_ADDRESS_ADD, *session, config);
     if (write_iroutes(g, *session, config, &iroutes) && message && addresses) {
         message->session = *session;
         status = gw_post(g, worker, message);
@@ -146,8 +157,8 @@ int gw_session_open(gw *g, uint64_t connection, const struct gw_session_config *
         *session = 0;
         return status;
     }
-    gw_post_all(g, addresses);
-    gw_post_all(g, iroutes);
+    post_routes(g, addresses);
+    post_routes(g, iroutes);
     return 0;
 }
 
@@ -205,7 +216,7 @@ int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame
         return -ENOENT;
     gw_session_mark_ended(&g->sessions, session);
     message = gw_message_new(GW_MSG_SESSION_CLOSE, frame, frame_size);
-    addresses = write_routes(g, GW_MSG_ADDRESS_REMOVE, session, &config);
+    addresses = write_addresses(g, GW_MSG_ADDRESS_REMOVE, session, &config);
     if (config.iroute_count)
         iroutes = gw_write_all(g, GW_MSG_IROUTES_REMOVE, session, NULL, 0);
     if (!message || !addresses || (config.iroute_count && !iroutes)) {
@@ -214,8 +225,8 @@ int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame
         discard(iroutes);
         return -ENOMEM;
     }
-    gw_post_all(g, addresses);
-    gw_post_all(g, iroutes);
+    post_routes(g, addresses);
+    post_routes(g, iroutes);
     message->session = session;
     return gw_post(g, gw_session_home(&g->sessions, session), message);
 }

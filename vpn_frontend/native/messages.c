@@ -81,16 +81,6 @@ static void expect_dtls(struct gw_worker *worker, const struct gw_message *messa
         gw_client_table_remove(&worker->gateway->dtls->names, config.name, message->session);
 }
 
-static void add_iroutes(struct gw_worker *worker, const struct gw_message *message)
-{
-    struct gw_address_range range;
-
-    for (size_t at = 0; at + sizeof(range) <= message->size; at += sizeof(range)) {
-        memcpy(&range, message->data + at, sizeof(range));
-        gw_prefix_table_add(&worker->iroutes, &range, message->session, message->value != 0);
-    }
-}
-
 static bool is_for_session(const struct gw_message *message)
 {
     return message->kind == GW_MSG_SESSION_CLOSE || message->kind == GW_MSG_SESSION_DTLS || message->kind == GW_MSG_MIGRATE ||
@@ -139,20 +129,6 @@ static void handle_message(struct gw_worker *worker, struct gw_message *message)
             gw_limits_set(session, message->object);
         else
             gw_limits_free(message->object);
-        break;
-    case GW_MSG_ADDRESS_ADD:
-        gw_address_table_add(&worker->addresses, message->data, message->session);
-        gw_address_table_add(&worker->addresses, message->data + 16, message->session);
-        break;
-    case GW_MSG_ADDRESS_REMOVE:
-        gw_address_table_remove(&worker->addresses, message->data, message->session);
-        gw_address_table_remove(&worker->addresses, message->data + 16, message->session);
-        break;
-    case GW_MSG_IROUTES_ADD:
-        add_iroutes(worker, message);
-        break;
-    case GW_MSG_IROUTES_REMOVE:
-        gw_prefix_table_remove(&worker->iroutes, message->session);
         break;
     case GW_MSG_MIGRATE:
         connection = message->object;

@@ -7,6 +7,7 @@
 #include "messages.h"
 #include "runtime/handoff.h"
 #include "runtime/thread_filter.h"
+#include "tables/routes.h"
 #include "tls/record_pool.h"
 #include "tun/queue.h"
 #include "tunnel/downlink.h"
@@ -144,6 +145,7 @@ static int handle_events(struct gw_worker *worker)
 
     worker->now = gw_clock_now();
     gw_add(&worker->turns, 1);
+    gw_routes_read(worker);
     for (int i = 0; i < count && !worker->stopping; i++)
         dispatch(worker, events[i].data.ptr, events[i].events);
     busy = gw_busy_links_poll(&worker->busy_links, events, EVENTS_PER_TURN);

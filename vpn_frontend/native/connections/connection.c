@@ -19,6 +19,7 @@ static int queue_output(void *owner, const uint8_t *data, size_t size)
 
     if (connection->out.size + size > GW_QUEUE_HARD)
         return -ENOBUFS;
+    connection->held = false;
     if (!connection->dirty) {
         connection->dirty = true;
         connection->next_dirty = worker->dirty;
@@ -74,7 +75,7 @@ void gw_connection_update_interest(struct gw_connection *connection)
     if ((connection->state != GW_CONNECTION_PRE_TUNNEL || connection->undelivered < GW_CREDIT_MAX) &&
         !gw_signature_is_awaited(&connection->signature))
         interest |= EPOLLIN;
-    if (connection->out.size && !connection->dirty)     /* what is dirty is sent before the turn ends */
+    if (connection->out.size && !connection->dirty && !connection->held)    /* what is dirty is sent before the turn ends */
         interest |= EPOLLOUT;
     watch(connection, interest);
 }
@@ -156,6 +157,7 @@ void gw_connection_flush(struct gw_connection *connection)
 
     if (connection->state == GW_CONNECTION_DEAD)
         return;
+    connection->held = false;
     sent = gw_send_queue_send(&connection->out, &connection->worker->chunks, connection->pollable.fd);
     if (sent < 0 && sent != -EAGAIN) {
         gw_connection_end(connection, GW_CAUSE_PEER_RESET);
@@ -361,6 +363,8 @@ void gw_connections_tick(struct gw_worker *worker)
             gw_connection_end(connection, GW_CAUSE_STALLED);
         else if (connection->deadline && worker->now > connection->deadline)
             gw_connection_end(connection, connection->state == GW_CONNECTION_CLOSING ? GW_CAUSE_STALLED : GW_CAUSE_TIMEOUT);
+        else if (connection->held)
+            gw_connection_flush(connection);
         else if (connection->unwatched)
             gw_connection_update_interest(connection);
         else if (!connection->deadline && !connection->waiting_since)
@@ -375,7 +379,8 @@ void gw_connections_flush(struct gw_worker *worker)
 
         worker->dirty = connection->next_dirty;
         connection->dirty = false;
-        gw_connection_flush(connection);
+        if (!connection->held)
+            gw_connection_flush(connection);
     }
 }
 

@@ -57,6 +57,7 @@ struct gw_connection {
     bool silent;                        /* no event is sent when it ends */
     bool heard;                         /* a byte came */
     bool dirty;                         /* on the worker's list of connections to flush */
+    bool held;                          /* its output leaves with what is written next, or at the next tick */
     bool addressed;                     /* Python may still name it: it holds its slot */
     bool acme;                          /* a validation by an ACME server: it ends with the handshake */
     bool asked;                         /* it sent data that Python has not answered yet */

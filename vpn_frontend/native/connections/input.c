@@ -71,6 +71,8 @@ static void on_handshake_done(struct gw_connection *connection)
     }
     count_handshake(connection->worker, gw_clock_now() - connection->opened, wolfSSL_session_reused(connection->ssl) != 0);
     connection->state = GW_CONNECTION_PRE_TUNNEL;
+    /* In TLS 1.3 only a session ticket is left to send (RFC 8446 section 4.6.1), which may wait for the first answer. */
+    connection->held = wolfSSL_version(connection->ssl) == TLS1_3_VERSION;
     connection->deadline = connection->worker->now + connection->worker->gateway->config.conversation_timeout_ms * GW_MS;
 }
 

@@ -18,17 +18,21 @@ int gw_mailbox_init(struct gw_mailbox *box)
     return 0;
 }
 
-void gw_mailbox_free(struct gw_mailbox *box)
+static void free_list(struct gw_message *message)
 {
-    struct gw_message *message = box->head;
-
     while (message) {
         struct gw_message *next = message->next;
 
         free(message);
         message = next;
     }
-    box->head = box->tail = NULL;
+}
+
+void gw_mailbox_free(struct gw_mailbox *box)
+{
+    free_list(box->head);
+    free_list(box->routes);
+    box->head = box->tail = box->routes = box->last_route = NULL;
     if (box->fd >= 0) {
         close(box->fd);
         pthread_mutex_destroy(&box->lock);
@@ -124,6 +128,33 @@ void gw_mailbox_kick(struct gw_mailbox *box)
 {
     pthread_mutex_lock(&box->lock);
     unlock_and_wake(box, true);
+}
+
+void gw_mailbox_put_route(struct gw_mailbox *box, struct gw_message *route)
+{
+    route->next = NULL;
+    pthread_mutex_lock(&box->lock);
+    if (box->routes)
+        box->last_route->next = route;
+    else
+        __atomic_store_n(&box->routes, route, __ATOMIC_RELEASE);
+    box->last_route = route;
+    unlock_and_wake(box, ++box->route_count >= GW_MAILBOX_ROUTES);
+}
+
+struct gw_message *gw_mailbox_take_routes(struct gw_mailbox *box)
+{
+    struct gw_message *list;
+
+    if (!__atomic_load_n(&box->routes, __ATOMIC_ACQUIRE))
+        return NULL;
+    pthread_mutex_lock(&box->lock);
+    list = box->routes;
+    __atomic_store_n(&box->routes, NULL, __ATOMIC_RELAXED);
+    box->last_route = NULL;
+    box->route_count = 0;
+    pthread_mutex_unlock(&box->lock);
+    return list;
 }
 
 struct gw_message *gw_mailbox_take(struct gw_mailbox *box)

@@ -2,6 +2,9 @@
  *
  * The mailbox of a worker: messages from other threads, in order, read as whole lists. Commands are bounded by their bytes
  * (-ENOBUFS), batches by their number (the caller drops or keeps them). A migrating connection is bounded by max_connections.
+ *
+ * Routes, which tell where the addresses of sessions lead, are a list of their own: they wake no reader, which takes them before
+ * it handles a packet. So a login wakes one worker, however many there are.
  */
 #ifndef VPN_FRONTEND_MAILBOX_H
 #define VPN_FRONTEND_MAILBOX_H
@@ -13,6 +16,7 @@
 
 #define GW_MAILBOX_BYTES (64u << 20)    /* of commands waiting for one worker */
 #define GW_MAILBOX_BATCHES 32u          /* batches of packets waiting for one worker: 4 MiB */
+#define GW_MAILBOX_ROUTES 1024u         /* routes waiting for one worker, from which on it is woken: 0.1 MB of addresses */
 
 enum gw_message_kind {
     GW_MSG_SEND,
@@ -24,7 +28,7 @@ enum gw_message_kind {
     GW_MSG_SESSION_ASK,
     GW_MSG_ATTACH,                  /* data: head, then early; `value` bytes are head */
     GW_MSG_MIGRATE,                 /* an ATTACH with its connection: `object` is a struct gw_connection */
-    GW_MSG_ADDRESS_ADD,               /* data: two addresses */
+    GW_MSG_ADDRESS_ADD,             /* data: two addresses. This and the next three are routes */
     GW_MSG_ADDRESS_REMOVE,
     GW_MSG_IROUTES_ADD,             /* data: struct gw_address_range, any number; `value` is 1 if other clients may reach them */
     GW_MSG_IROUTES_REMOVE,          /* all of the session */
@@ -53,6 +57,8 @@ struct gw_message {
 struct gw_mailbox {
     pthread_mutex_t lock;
     struct gw_message *head, *tail;
+    struct gw_message *routes, *last_route;     /* `routes` is atomic */
+    uint32_t route_count;
     size_t bytes;
     uint32_t batches;
     bool woken;                     /* the eventfd was written since the last read */
@@ -75,5 +81,9 @@ void gw_mailbox_wake(struct gw_mailbox *box);
 void gw_mailbox_kick(struct gw_mailbox *box);
 /* Takes all messages, in order. The caller frees each. */
 struct gw_message *gw_mailbox_take(struct gw_mailbox *box);
+/* Posts a route, which is never refused, and wakes the reader only where many wait. Ownership passes to the mailbox. */
+void gw_mailbox_put_route(struct gw_mailbox *box, struct gw_message *route);
+/* Takes all routes, in order. The caller frees each. Costs one load where there is none. */
+struct gw_message *gw_mailbox_take_routes(struct gw_mailbox *box);
 
 #endif

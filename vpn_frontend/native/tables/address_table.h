@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Inner address -> session id. Each worker has a replica, kept equal by the order of its mailbox, so a lookup takes no lock. Sized
+ * Inner address -> session id. Each worker has a replica, kept equal by the order of its routes, so a lookup takes no lock. Sized
  * once for max_sessions sessions with two addresses each, never more than half full. Open addressing with linear probing.
  */
 #ifndef VPN_FRONTEND_ADDRESS_TABLE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Networks behind clients -> session id, as disjoint ranges of addresses in ascending order. Each worker has a replica, kept equal
- * by the order of its mailbox, so a lookup takes no lock. Of fixed capacity; its memory is touched as far as it is used.
+ * by the order of its routes, so a lookup takes no lock. Of fixed capacity; its memory is touched as far as it is used.
  */
 #ifndef VPN_FRONTEND_PREFIX_TABLE_H
 #define VPN_FRONTEND_PREFIX_TABLE_H

@@ -7,6 +7,7 @@
 #include "packet/inner_packet.h"
 #include "packet/path_mtu.h"
 #include "runtime/handoff.h"
+#include "tables/routes.h"
 #include "tun/queue.h"
 #include "tunnel/dtls_channel.h"
 
@@ -198,6 +199,7 @@ void gw_downlink_ready(struct gw_worker *worker)
         if (size > (ssize_t)extra) {
             if (worker->tun_failures)
                 gw_tun_recovered(worker);
+            gw_routes_read(worker);         /* the packet may be for a client that has just come */
             take_packet(worker, packet, (size_t)size - extra);
             total += (size_t)size;
         } else if (size >= 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)) {
