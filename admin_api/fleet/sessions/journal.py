@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
 
 # The rows of a silent node stay in fleet.sessions: it may be cut off and carry them.
-END_UNHEARD = """
-UPDATE sessions r SET ended_at = r.seen_at, end_reason = %s FROM fleet.sessions s
-WHERE r.id = encode(s.id, 'hex') AND r.ended_at IS NULL AND NOT s.void
-  AND s.lost_at + make_interval(secs => s.cookie_timeout) < clock_timestamp()
-  AND fleet.is_current_v1(s.node, s.epoch) AND fleet.is_lost_v1(s.node, s.epoch, make_interval(secs => %s))"""
+END_UNHEARD = "SELECT fleet.end_unheard_v1(%s, make_interval(secs => %s), %s)"
 
 # Ids of half the length have zeros behind them there.
 WITHOUT_SESSION = """
@@ -67,13 +63,14 @@ async def end_records(store: Store, session_ids: Sequence[str]) -> None:
         await connection.execute(ending)
 
 
-async def end_unheard_records(calls: Calls, dead_after: float) -> None:
-    """End the rows of sessions whose node is silent, once no cookie of theirs opens them elsewhere.
+async def end_unheard_records(calls: Calls, dead_after: float, most: int) -> int:
+    """End up to ``most`` rows of sessions whose node is silent, once no cookie of theirs opens them elsewhere.
 
-    The node may be cut off and carry them still: what it writes on its return opens them again. Raises
-    ``FleetSilentError`` or ``psycopg.DatabaseError``.
+    The node may be cut off and carry them still: what it writes on its return opens them again. Returns how many have
+    ended. Raises ``FleetSilentError`` or ``psycopg.DatabaseError``.
     """
-    await calls.call(END_UNHEARD, (CloseReason.NODE_LOST.value, dead_after))
+    (row,) = await calls.call(END_UNHEARD, (CloseReason.NODE_LOST.value, dead_after, most))
+    return int(row[0])
 
 
 async def records_without_sessions(calls: Calls, node: str) -> set[str]:

@@ -40,7 +40,8 @@ DONE_ONE = (
     "UPDATE fleet.orders SET done_at = clock_timestamp()"
     " WHERE node = %s AND session = %s AND generation = %s AND kind = %s AND done_at IS NULL"
 )
-SWEEP = "SELECT * FROM fleet.sweep_sessions_v2(make_interval(secs => %s))"
+SWEEP = "SELECT * FROM fleet.sweep_sessions_v3(make_interval(secs => %s), %s)"
+SWEPT_TOGETHER = 2000  # sessions in one call, of each kind: some 100 ms of the database
 SWEEP_LOGINS = "SELECT fleet.sweep_logins_v1(%s)"
 MOST_SWEPT = 20_000  # logins in one call: some 100 ms of the database
 SHORT = "SELECT pool FROM fleet.short_pools_v1(%s)"
@@ -209,10 +210,8 @@ class FleetSessions:
             await asyncio.sleep(SWEEP_INTERVAL)
             renew_ring(self._keys, self._membership.settings.secret, self._store.clock.wall())
             try:
-                ended = await self.calls.call(SWEEP, (self._membership.settings.dead_after,))
-                await end_records(self._store, [unpack_id(row[0]) for row in ended])
+                await self._sweep_sessions(self._membership.settings.dead_after)
                 await self.calls.call(SWEEP_LOGINS, (MOST_SWEPT,))
-                await end_unheard_records(self.calls, self._membership.settings.dead_after)
                 short = {row[0] for row in await self.calls.call(SHORT, (2 * SWEEP_INTERVAL,))}
                 if self._entrance is not None:
                     if short:
@@ -220,6 +219,16 @@ class FleetSessions:
                     await self._comparison.look(self._entrance)
             except Exception as error:  # noqa: BLE001 - any failure: the next sweep does it
                 self.report(repr(error))
+
+    async def _sweep_sessions(self, dead_after: float) -> None:
+        """End all that wait for nothing, some at a time: their number is that of a node's sessions, if it has died."""
+        while True:
+            ended = await self.calls.call(SWEEP, (dead_after, SWEPT_TOGETHER))
+            await end_records(self._store, [unpack_id(row[0]) for row in ended])
+            if len(ended) < SWEPT_TOGETHER:
+                break
+        while await end_unheard_records(self.calls, dead_after, SWEPT_TOGETHER) == SWEPT_TOGETHER:
+            pass
 
     def report(self, problem: str) -> None:
         """A call of the database failed, and is repeated later."""

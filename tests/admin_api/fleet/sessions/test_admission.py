@@ -306,7 +306,8 @@ async def test_lost_sessions_end_once_their_cookies_have_and_no_node_may_carry_t
     assert ask("SELECT lost_at FROM fleet.sessions WHERE node = :node", node=c.id) == [(None,)]
 
 
-async def test_moments_ahead_of_a_clock_that_went_back_hold_no_place(nodes, silence, ask):
+@pytest.mark.parametrize("sweep", ["sweep_sessions_v2(interval '10 s')", "sweep_sessions_v3(interval '10 s', 10)"])
+async def test_moments_ahead_of_a_clock_that_went_back_hold_no_place(nodes, silence, ask, sweep):
     """As after a failover to a database whose clock is an hour behind."""
     a, b, _ = nodes
     lost, dead = make_entry("l"), make_entry("d")
@@ -317,7 +318,7 @@ async def test_moments_ahead_of_a_clock_that_went_back_hold_no_place(nodes, sile
     silence(b)
     ask("UPDATE fleet.sessions SET lost_at = lost_at + interval '1 h'")
     ask("UPDATE fleet.beats SET seen_at = clock_timestamp() + interval '1 h' WHERE node = :node", node=b.id)
-    sweep = "SELECT encode(id, 'hex') FROM fleet.sweep_sessions_v2(interval '10 s')"
+    sweep = f"SELECT encode(id, 'hex') FROM fleet.{sweep}"
     assert ask(sweep) == []
     assert ask("SELECT count(*) FROM fleet.beats WHERE seen_at > clock_timestamp()") == [(0,)]
     assert ask("SELECT count(*) FROM fleet.sessions WHERE lost_at > clock_timestamp()") == [(0,)]

@@ -29,9 +29,9 @@ async def test_a_dead_nodes_sessions_end_after_their_cookies_and_its_own_word_co
 
             await store.record([entry_of(Stage.OPENED, 0)])
             await store.record([entry_of(Stage.SEEN, 5)])
-            await end_unheard_records(other.calls, 10.0)
+            await end_unheard_records(other.calls, 10.0, 100)
             ask("UPDATE fleet.sessions SET lost_at = clock_timestamp() - interval '301 s'")
-            await end_unheard_records(other.calls, 10.0)
+            await end_unheard_records(other.calls, 10.0, 100)
             assert ask(rows) == [(None, False, 5)], "its node is heard"
 
             await dead.membership.stop()
@@ -40,16 +40,16 @@ async def test_a_dead_nodes_sessions_end_after_their_cookies_and_its_own_word_co
             ask(silent, node=dead.id)
             ask("UPDATE fleet.uptime SET since = clock_timestamp() - interval '1 h'")
             ask("UPDATE fleet.sessions SET lost_at = clock_timestamp() - interval '200 s'")
-            await end_unheard_records(other.calls, 10.0)
+            await end_unheard_records(other.calls, 10.0, 100)
             assert ask(rows) == [(None, False, 5)], "its cookie opens it"
             ask("UPDATE fleet.sessions SET lost_at = clock_timestamp() - interval '301 s'")
-            await end_unheard_records(other.calls, 10.0)
-            await end_unheard_records(other.calls, 10.0)
+            await end_unheard_records(other.calls, 10.0, 100)
+            await end_unheard_records(other.calls, 10.0, 100)
             assert ask(rows) == [("node_lost", True, 5)]
 
             await store.record([entry_of(Stage.SEEN, 7)])
             assert ask(rows) == [(None, False, 7)], "it was cut off, and has carried it all the time"
-            await end_unheard_records(other.calls, 10.0)
+            await end_unheard_records(other.calls, 10.0, 100)
             await store.record([entry_of(Stage.CLOSED, 9, CloseReason.LOGOUT)])
             await store.record([entry_of(Stage.SEEN, 7)])
             assert ask(rows) == [("logout", True, 9)]
