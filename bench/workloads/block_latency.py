@@ -6,10 +6,12 @@ from __future__ import annotations
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING
 
 from bench.peers import OurPeer
 from bench.workload import Sample, Scale
+from lab.timeouts import TIMEOUT
 from lab.traffic.probes import Target, closes_without_data
 
 if TYPE_CHECKING:
@@ -33,13 +35,18 @@ def block(peer: Peer, scale: Scale) -> Iterator[Sample]:
     with ThreadPoolExecutor(1) as threads:
         for _ in range(max(3, round(scale.seconds))):
             client = peer.connect(peer.host, dtls=False)
-            asked = time.monotonic()
-            refused = threads.submit(await_refusal, peer.host, Target())
-            made = api.block(cidr, "Measured")
+            asked, failed = time.monotonic(), Event()
+            refused = threads.submit(await_refusal, peer.host, Target(), failed)
+            try:
+                made = api.block(cidr, "Measured")
+            except BaseException:
+                failed.set()  # nothing will be refused
+                raise
             answered = time.monotonic()
             if not closes_without_data(peer.host):
+                failed.set()
                 raise RuntimeError(f"{cidr} was accepted after the answer to its block")
-            cuts.append(client.await_line("Received server disconnect", 5).at - asked)
+            cuts.append(client.await_line("Received server disconnect", TIMEOUT).at - asked)
             answers.append(answered - asked)
             refusals.append(refused.result() - asked)
             client.await_exit()
@@ -49,9 +56,12 @@ def block(peer: Peer, scale: Scale) -> Iterator[Sample]:
     yield Sample("block by API: stored and answered", "ms", 1e3 * statistics.median(answers))
 
 
-def await_refusal(host: Host, target: Target) -> float:
-    """Opens connections one after another until one is closed without a byte. Returns the monotonic time of that."""
-    while True:
+def await_refusal(host: Host, target: Target, failed: Event) -> float:
+    """Opens connections one after another until one is closed without a byte. Returns the monotonic time of that.
+
+    Ends without a refusal once ``failed`` is set.
+    """
+    while not failed.is_set():
         try:
             with host.namespace.connect((target.host, target.port)) as stream:
                 stream.settimeout(SILENCE)
