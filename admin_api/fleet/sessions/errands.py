@@ -15,8 +15,6 @@ from collections import deque
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 from admin_api.fleet.membership.lease import lease_clock
 from sentry_engine.records import dataclass
 from vpn_frontend.sessions.fleet.port import FleetSilentError
@@ -132,7 +130,7 @@ class Errands:
             except FleetSilentError:
                 await asyncio.sleep(PAUSE)
                 continue
-            except psycopg.DatabaseError as error:
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one: the others are sent
                 if len(sent) > 1:
                     most = 1  # the database has done none of them, and one may be at fault
                     continue

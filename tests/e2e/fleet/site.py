@@ -92,7 +92,7 @@ class Site:
             self.fleet.add_node(name, settings=settings, **how)
         self.fleet.wire(self.host)
         for user in USERS:
-            self.nodes[0].api.expect(201, "POST", "/api/v1/users", {"name": user, "password": PASSWORD})
+            ask_until_served(self.nodes[0], {201, 409}, "POST", "/api/v1/users", {"name": user, "password": PASSWORD})
         self._seed = seed
         self.clients = self.more_clients()
         self.operator = Operator(self, seed)
@@ -230,8 +230,7 @@ class Site:
         self.operator.end()
         self._await_members()
         for user in USERS:  # sessions of clients that gave up
-            status, answer = self.nodes[0].api.call("DELETE", f"/api/v1/sessions?user={user}")
-            assert status in {200, 204, 404}, answer
+            ask_until_served(self.nodes[0], {200, 204, 404}, "DELETE", f"/api/v1/sessions?user={user}")
         eventually(lambda: self.stores.primary.ask(HELD), lambda found: found == [], "without a session")
         self._end_doubt()
         for node in self.nodes:
@@ -314,6 +313,11 @@ class Operator:
                 status, answer = self._chosen.choice(self._apis).call("POST", "/api/v1/blocks", body)
                 if status == 201 and answer["stored"]:
                     self.blocked.append(network)
+
+
+def ask_until_served(node: Server, good: set[int], method: str, path: str, body: Any = None) -> Any:
+    """The answer, once it is one of ``good``: 503 asks to come again, as after half a second without the database."""
+    return eventually(lambda: node.api.call(method, path, body), lambda found: found[0] in good, f"{method} {path}")[1]
 
 
 def _way_address(number: int) -> str:

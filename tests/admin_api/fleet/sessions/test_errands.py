@@ -81,6 +81,16 @@ async def test_one_that_the_database_refuses_is_dropped_alone(node, sent, ask):
     assert sent[0] == RELEASE_SEVERAL, "all were asked at once"
 
 
+async def test_one_that_cannot_be_sent_is_dropped_alone(node, ask):
+    entry = make_entry("u")
+    await node.admit(entry)
+    node.errands.add(RELEASE, (node.id,), "u", RELEASE_SEVERAL)  # values are missing
+    node.admission.release(entry.session, 1, "u")
+    await all_done(node)
+    assert len(node.refused) == 1
+    assert ask("SELECT count(*) FROM fleet.sessions") == [(0,)]
+
+
 async def test_logins_and_ends_that_wait_are_two_calls_and_no_login_comes_behind_its_end(node, sent, ask):
     entries = [make_entry(f"u{number}") for number in range(4)]
     for entry in entries:
