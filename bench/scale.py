@@ -79,11 +79,11 @@ def limits(costs: Costs, load: Load, cores: int) -> dict[str, float]:
 
 # AMD EPYC (Zen 5), 2 cores: docs/performance.md, "A larger machine".
 MEASURED = Costs(
-    idle=fit([(1000, 0.0105), (10_000, 0.0319)]),
-    traffic=fit([(1, 0.74), (2, 0.80)]),
-    login=0.71e-3,
-    python=0.61 * 0.71e-3,
-    session=25.7e3,
+    idle=fit([(1000, 0.0043), (10_000, 0.0319)]),
+    traffic=fit([(1, 0.54), (2, 0.57)]),
+    login=0.51e-3,
+    python=0.59 * 0.51e-3,
+    session=22.0e3,
 )
 
 
