@@ -23,7 +23,7 @@ FIRST, SECOND = ip_address("10.0.0.1"), ip_address("10.0.0.2")
 
 
 @pytest_asyncio.fixture
-async def nodes(make_node, fleet_url):
+async def nodes(patient_calls, make_node, fleet_url):
     async with nodes_of(make_node, fleet_url, 3) as made:
         yield made
 
