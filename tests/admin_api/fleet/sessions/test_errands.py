@@ -66,13 +66,14 @@ async def test_ends_that_wait_are_told_in_few_calls(node, sent, ask):
     assert await node.admit(make_entry("u0", limit=1)) is AdmitStatus.OK
 
 
-async def test_one_that_the_database_refuses_is_dropped_alone(node, sent, ask):
+@pytest.mark.parametrize("bad", ["not an id", "\ud800"], ids=["by the database", "by its driver"])
+async def test_one_that_is_refused_is_dropped_alone(node, sent, ask, bad):
     entries = [make_entry(f"u{number}") for number in range(3)]
     for entry in entries:
         await node.admit(entry)
     sent.clear()
     node.admission.release(entries[0].session, 1, "u0")
-    node.errands.add(RELEASE, (node.id, "not an id", 2**40), "u", RELEASE_SEVERAL)
+    node.errands.add(RELEASE, (node.id, bad, 2**40), "u", RELEASE_SEVERAL)
     for entry in entries[1:]:
         node.admission.release(entry.session, 1, entry.user)
     await all_done(node)
