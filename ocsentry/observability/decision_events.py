@@ -2,13 +2,15 @@
 """Emits the engine's decisions as events: those asked by the gateway in C, and those asked in Python.
 
 The native core records every decision in a bounded ring, at next to no cost for the gateway. Decisions asked in Python
-are recorded, with the user, in the engine's log. ``emit_new`` reads both periodically under a rate limit, so that a
-flood of one kind hides no other events. Each decision is one event: the gateway's come from the ring only, all others
-from the log only.
+are recorded, with the user, in the engine's log. ``emit_new`` reads both under a rate limit, so that a flood of one
+kind hides no other events. Each log rings a bell with its next record: nothing is read while nothing is decided. Each
+decision is one event: the gateway's come from the ring only, all others from the log only.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 ACCEPTED_PER_SECOND = 5  # events; an accepted client also causes session events
 REFUSED_PER_SECOND = 20
 MAX_RECORDS = 1024  # records read in one call
+DELAY = 0.25  # seconds: the longest between a decision and its event
 GATEWAY_ASKS = {
     event: event.name.lower() for event in (Event.CONNECT, Event.TLS_HANDSHAKE_FAILED, Event.DTLS_HANDSHAKE)
 }
@@ -38,12 +41,15 @@ GATEWAY_LABELS = frozenset(GATEWAY_ASKS.values())
 class WatchedCore(Protocol):
     """The part of the native core that keeps its recent decisions."""
 
+    def set_bell(self, bell: int) -> None: ...
+    def arm_bell(self) -> None: ...
+
     def drain(self, limit: int, wanted: Callable[[int, Action], bool]) -> Sequence[CoreDecision]:
         """Returns up to ``limit`` decisions, oldest first, for which ``wanted(event, action)`` is true."""
 
 
 class DecisionEvents:
-    """Call ``emit_new`` several times per second."""
+    """Await ``follow``, or call ``emit_new`` several times per second."""
 
     def __init__(
         self,
@@ -63,23 +69,56 @@ class DecisionEvents:
         self._places = places
         self._moment = moment
         self._accepted, self._refused = Budget(ACCEPTED_PER_SECOND), Budget(REFUSED_PER_SECOND)
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        core.set_bell(self._bell)
+        log.set_bell(self._bell)
 
-    def emit_new(self, now: float) -> None:
-        """Emit the decisions since the last call, each with the time at which it was made.
+    def close(self) -> None:
+        """Requires a closed core: it rings the bell."""
+        os.close(self._bell)
+
+    async def follow(self, clock: Callable[[], float]) -> None:
+        """Emit decisions until cancelled, ``DELAY`` seconds late at most. ``clock`` is the engine's."""
+        while True:
+            self._core.arm_bell()
+            self._log.arm_bell()
+            more = self.emit_new(clock())
+            await asyncio.sleep(DELAY)
+            more |= self.emit_new(clock())  # also what came while the bell was armed
+            if not more:
+                await self._ring()
+
+    async def _ring(self) -> None:
+        """Wait until the bell has rung since it was armed."""
+        rung, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.add_reader(self._bell, rung.set)
+        try:
+            await rung.wait()
+        finally:
+            loop.remove_reader(self._bell)
+        os.eventfd_read(self._bell)
+
+    def emit_new(self, now: float) -> bool:
+        """Emit the decisions since the last call, each with the time at which it was made. True: there may be more.
 
         ``now`` is in seconds of the engine's clock.
         """
-        for record in self._log.drain(MAX_RECORDS):
+        asked = self._log.drain(MAX_RECORDS)
+        for record in asked:
             budget = self._budget(accepted=record.verdict.accepted and not record.note)
             budget.missed += record.missed
             if record.event not in GATEWAY_LABELS and budget.spend(now):
                 self._emit(replace(record, missed=budget.take_missed()))
-        self._emit_gateway_decisions(now)
+        return max(len(asked), self._emit_gateway_decisions(now)) >= MAX_RECORDS
 
-    def _emit_gateway_decisions(self, now: float) -> None:
+    def _emit_gateway_decisions(self, now: float) -> int:
+        """Returns how many decisions were read."""
         missed: list[int] = []  # for each wanted decision
+        count = 0
 
         def want(event: int, action: Action) -> bool:
+            nonlocal count
+            count += 1
             budget = self._budget(accepted=action is Action.ACCEPT)
             if event not in GATEWAY_ASKS or not budget.spend(now):
                 return False
@@ -90,6 +129,7 @@ class DecisionEvents:
             request, verdict = decision.request, decision.verdict
             label, at = GATEWAY_ASKS[Event(request.event)], self._moment(request.now).timestamp()
             self._emit(Decision(at, label, request.address, None, verdict, decision.latency, missed=left_out))
+        return count
 
     def _budget(self, *, accepted: bool) -> Budget:
         return self._accepted if accepted else self._refused

@@ -33,7 +33,7 @@ from ocsentry.configuration.overrides import apply_overrides
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
 from ocsentry.late_sessions import LateSessions
 from ocsentry.login_methods.context import MethodContext
-from ocsentry.observability.decision_events import DecisionEvents
+from ocsentry.observability.decision_events import DELAY, DecisionEvents
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.observability.event_sink import LoggingEventSink
 from ocsentry.privileges.packet_filter.follower import FilterFollower
@@ -77,7 +77,6 @@ if TYPE_CHECKING:
 WATCH_RETRY = 5.0  # seconds
 CLAIM_INTERVAL = 5.0  # seconds between two looks at the claim of the database
 FEED_INTERVAL = 5.0  # seconds between two checks for missing or old lists
-DECISION_INTERVAL = 0.25  # seconds: the longest delay between a decision and its event
 SHORT_LIVED_INTERVAL = 60.0  # seconds until a new revocation list or OCSP response is in force
 PENALTY_INTERVAL = 60.0  # seconds between two saves of the engine state: the most that a crash loses
 SHUTDOWN_TEXT = "The server is shutting down."
@@ -189,7 +188,7 @@ class Server:
         retention = values.store.retention.times()
         self._hub.keep_decisions = retention.decisions
         self._repeat("retention", RETENTION_INTERVAL, partial(remove_old_rows, self._store, retention))
-        self._repeat("decisions", DECISION_INTERVAL, self._emit_decisions)
+        self._repeat("decisions", DELAY, partial(self._decision_events.follow, time.monotonic))
         self._events.emit(LogEvent.READY, version=version("ocsentry"), listen=[str(one) for one in config.vpn.listen])
 
     async def stop(self) -> None:
@@ -230,6 +229,7 @@ class Server:
             never_block=policy.never_block,
         )
         self._decision_events = DecisionEvents(core, asked, self._events, lambda: engine.policy.geo_lookup)
+        self._made.callback(self._decision_events.close)
         return engine
 
     def _make_kernel_filter(self) -> FilterFollower | NoKernelFilter:
@@ -381,9 +381,6 @@ class Server:
         read = self._started.helper.read_key
         own = self._vpn.certificates()[0]
         await self._control.run(metric_facts.read_facts, self._config, self._feed_refresher, read, own, self._facts)
-
-    async def _emit_decisions(self) -> None:
-        self._decision_events.emit_new(time.monotonic())
 
     async def _check_certificate(self) -> str | None:
         """The certificates in use. Files are read by a reload alone, so no helper that hangs delays this."""

@@ -8,6 +8,7 @@ rendered here: a reader looks up the location of an address when it shows the re
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from threading import Lock
 
@@ -69,6 +70,15 @@ class DecisionLog:
         self._records: deque[Decision] = deque(maxlen=max_records)
         self._accepted, self._refused = Budget(per_second), Budget(per_second)
         self._dropped = 0
+        self._bell, self._armed = -1, False
+
+    def set_bell(self, bell: int) -> None:
+        """``bell``: an eventfd that outlives the log. Each ``arm_bell`` has the next record ring it once."""
+        self._bell = bell
+
+    def arm_bell(self) -> None:
+        with self._lock:
+            self._armed = self._bell >= 0
 
     def add(
         self, at: float, event: str, packed: bytes, user: str | None, verdict: Verdict, latency: float, note: str = ""
@@ -79,6 +89,9 @@ class DecisionLog:
                 return
             self._dropped += len(self._records) == self._records.maxlen
             self._records.append(Decision(at, event, packed, user, verdict, latency, note, budget.take_missed()))
+            if self._armed:
+                self._armed = False
+                os.eventfd_write(self._bell, 1)
 
     def drain(self, most: int = MAX_RECORDS) -> list[Decision]:
         """Remove and return up to ``most`` records, oldest first."""

@@ -56,6 +56,16 @@ void se_core_set_log_sampling(struct se_core *core, uint32_t every)
     se_log_set_sampling(se_core_log(core), every);
 }
 
+void se_core_set_log_bell(struct se_core *core, int bell)
+{
+    se_log_set_bell(se_core_log(core), bell);
+}
+
+void se_core_arm_log(struct se_core *core)
+{
+    se_log_arm(se_core_log(core));
+}
+
 uint32_t se_core_drain_log(struct se_core *core, struct se_decision_row *out, uint32_t room)
 {
     struct se_decision decision;

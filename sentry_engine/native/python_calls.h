@@ -32,6 +32,10 @@ struct se_decision_row {
 /* Records one in `every` decisions; 0: none. */
 void se_core_set_log_sampling(struct se_core *core, uint32_t every);
 
+/* See se_log_set_bell and se_log_arm. */
+void se_core_set_log_bell(struct se_core *core, int bell);
+void se_core_arm_log(struct se_core *core);
+
 /* Takes up to `room` decisions, oldest first. Returns how many. Requires that no other thread drains. */
 uint32_t se_core_drain_log(struct se_core *core, struct se_decision_row *out, uint32_t room);
 

@@ -226,6 +226,14 @@ class NativeCore:
         """Record one in ``every`` decisions for ``drain``; 0 (the default): none."""
         lib.se_core_set_log_sampling(self._require_open(), max(0, min(every, 0xFFFF_FFFF)))
 
+    def set_bell(self, bell: int) -> None:
+        """``bell``: an eventfd that outlives the core. Each ``arm_bell`` has the next record ring it once."""
+        lib.se_core_set_log_bell(self._require_open(), bell)
+
+    def arm_bell(self) -> None:
+        """A record of this very moment may not ring: look once more a moment later."""
+        lib.se_core_arm_log(self._require_open())
+
     def drain(self, limit: int = 1024, wanted: Wanted | None = None) -> list[CoreDecision]:
         """Remove and return up to ``limit`` recorded decisions, oldest first. ``unlogged`` counts those that were lost.
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
 
 /* `turn` is p when the writer of place p may fill the record, and p + 1 when the reader may take it. */
 struct record {
@@ -19,6 +20,8 @@ struct se_log {
     _Alignas(64) _Atomic uint64_t next_read;
     _Alignas(64) _Atomic uint64_t dropped;
     _Atomic uint32_t every;
+    _Atomic bool armed;
+    _Atomic int bell;
     _Alignas(64) struct record record[SE_LOG_RECORDS];
 };
 
@@ -30,6 +33,7 @@ int se_log_open(struct se_log **out)
         return -ENOMEM;
     for (uint32_t i = 0; i < SE_LOG_RECORDS; i++)
         atomic_init(&log->record[i].turn, i);
+    atomic_init(&log->bell, -1);
     *out = log;
     return 0;
 }
@@ -43,6 +47,24 @@ void se_log_close(struct se_log *log)
 void se_log_set_sampling(struct se_log *log, uint32_t every)
 {
     atomic_store_explicit(&log->every, every, memory_order_relaxed);
+}
+
+void se_log_set_bell(struct se_log *log, int bell)
+{
+    atomic_store_explicit(&log->bell, bell, memory_order_relaxed);
+}
+
+void se_log_arm(struct se_log *log)
+{
+    atomic_store(&log->armed, true);
+}
+
+static void ring(struct se_log *log)
+{
+    int bell = atomic_load_explicit(&log->bell, memory_order_relaxed);
+
+    if (bell >= 0 && atomic_exchange(&log->armed, false))
+        eventfd_write(bell, 1);
 }
 
 bool se_log_is_sampling(const struct se_log *log)
@@ -72,6 +94,8 @@ void se_log_add(struct se_log *log, const struct se_decision *decision)
                 continue;
             record->decision = *decision;
             atomic_store_explicit(&record->turn, place + 1, memory_order_release);
+            if (atomic_load_explicit(&log->armed, memory_order_relaxed))
+                ring(log);
             return;
         }
         if (turn < place) { /* not read yet: full */

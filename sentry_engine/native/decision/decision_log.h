@@ -30,6 +30,12 @@ void se_log_close(struct se_log *log);
 /* Records one in `every` decisions of each epoch slot; 0, the initial value: none. */
 void se_log_set_sampling(struct se_log *log, uint32_t every);
 
+/* `bell` is an eventfd that stays open while decisions are made; -1, the initial value: none. It is rung once for each time that
+ * it is armed, with the next record. No fence is spent on that: a record that is made while the bell is armed may be missed, so
+ * the reader looks once more a moment later. */
+void se_log_set_bell(struct se_log *log, int bell);
+void se_log_arm(struct se_log *log);
+
 /* True if any decision is recorded. */
 bool se_log_is_sampling(const struct se_log *log);
 

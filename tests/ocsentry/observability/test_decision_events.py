@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import select
+
 import pytest
 
 from admin_api.clock import SYSTEM_CLOCK
+from ocsentry.observability import decision_events
 from ocsentry.observability.decision_events import ACCEPTED_PER_SECOND, REFUSED_PER_SECOND, DecisionEvents
 from sentry_engine import Action, AdmissionRefused, Engine, Policy, Reason, Verdict
 from sentry_engine.addresses import pack_address
@@ -31,7 +36,9 @@ def watched():
     core, asked, events = NativeCore(), DecisionLog(), Events()
     core.watch(every=1)
     with Engine(Policy.from_document(DOCUMENT), core=core, decisions=asked) as engine:
-        yield engine, events, DecisionEvents(core, asked, events, lambda: engine.policy.geo_lookup)
+        feed = DecisionEvents(core, asked, events, lambda: engine.policy.geo_lookup)
+        yield engine, events, feed
+    feed.close()
 
 
 def test_gateway_decisions_and_logins_are_events(watched):
@@ -65,6 +72,60 @@ def test_a_flood_of_refusals_is_counted_and_hides_no_acceptance(watched):
     assert events[-1]["missed"] == 500 - REFUSED_PER_SECOND
 
 
+class FollowedEvents(DecisionEvents):
+    """Tells when it waits for a bell that is silent, and counts its looks."""
+
+    looks = 0
+
+    def emit_new(self, now):
+        self.looks += 1
+        return super().emit_new(now)
+
+    async def _ring(self):
+        if not select.select([self._bell], [], [], 0)[0]:
+            self.waits.set()
+        await super()._ring()
+
+
+@pytest.mark.asyncio
+async def test_decisions_are_read_when_there_are_some(watched):
+    engine, events, feed = watched
+    feed.__class__ = FollowedEvents
+    feed.waits = asyncio.Event()
+    following = asyncio.create_task(feed.follow(itertools.count(0.0).__next__))  # no second is full
+    addresses = [f"198.51.100.{number}" for number in range(3)]
+    try:
+        await feed.waits.wait()
+        for number, (asks, address) in enumerate(itertools.product((None, engine.decisions), addresses), start=1):
+            engine.decisions = asks  # None: the gateway asks
+            await asyncio.to_thread(engine.decide, "connect" if asks is None else "auth_failure", address)
+            while len(events) < number:
+                feed.waits.clear()
+                await feed.waits.wait()
+            assert [event["address"] for event in events[number - 1 :]] == [address]
+            looks = feed.looks
+            await asyncio.sleep(0)
+            assert feed.looks == looks, "nothing is read while nothing is decided"
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+@pytest.mark.asyncio
+async def test_more_than_one_look_takes_is_read_too(watched, monkeypatch):
+    engine, _, feed = watched
+    feed.__class__ = FollowedEvents
+    feed.waits = asyncio.Event()
+    monkeypatch.setattr(decision_events, "MAX_RECORDS", 3)
+    engine.decisions = None
+    engine.decide_many("connect", ["192.0.2.7"] * 14)
+    following = asyncio.create_task(feed.follow(lambda: 0.0))
+    await feed.waits.wait()
+    assert feed.looks == 6, "of which the last found nothing"
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
 @pytest.mark.parametrize("event", ["disconnect", "portal", "connect", "auth_success"])
 def test_a_decision_is_one_event_from_either_caller(watched, event):
     engine, events, feed = watched
@@ -90,8 +151,10 @@ def test_decisions_dropped_by_the_engines_log_are_counted():
     refusal = Verdict(Action.REJECT, Reason.RULE, "bad")
     for at in (1.0, 1.5, 1.6, 2.0):
         asked.add(at, "auth_failure", pack_address("192.0.2.7"), "alice", refusal, 0.0)
-    DecisionEvents(core, asked, events, lambda: None).emit_new(0.0)
+    feed = DecisionEvents(core, asked, events, lambda: None)
+    feed.emit_new(0.0)
     core.close()
+    feed.close()
     assert [one.get("missed") for one in events] == [None, 2]
 
 

@@ -4,7 +4,6 @@
 #include "connections/connection.h"
 #include "runtime/dpd.h"
 #include "tun/uplink.h"
-#include "tunnel/session.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -261,7 +260,7 @@ static void take_hello(struct gw_worker *worker, struct gw_session *session, con
         return;
     dtls->pending->signature.on_answer = on_signature;
     dtls->pending->signature.owner = session;
-    gw_session_hasten(worker, session);
+    gw_wheel_hasten(&worker->sessions, session, worker->now, gw_dtls_due(session));
     feed_pending(worker, session, datagram, info->size);
 }
 

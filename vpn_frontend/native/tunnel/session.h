@@ -19,7 +19,7 @@ void gw_session_lost_channel(struct gw_worker *worker, struct gw_session *sessio
 void gw_session_end(struct gw_worker *worker, struct gw_session *session, const uint8_t *frame, size_t size);
 /* Sends GW_SESSION_ALIVE to Python once the client is heard. */
 void gw_session_probe(struct gw_worker *worker, struct gw_session *session);
-/* To be called when something of the session may have become due earlier: it has a channel, or a handshake. */
+/* To be called when something of the session may have become due earlier: it has another channel. */
 void gw_session_hasten(struct gw_worker *worker, struct gw_session *session);
 /* DPD, rekeying and idleness of the sessions for which they are due. */
 void gw_sessions_tick(struct gw_worker *worker);
