@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 IGNORED_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 RESTART_SIGNAL = signal.SIGQUIT  # stop for a restart: sessions are left to the next process
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, RESTART_SIGNAL)
-GC_THRESHOLD = 5_000  # new objects until a garbage collection; the default 700 is about ten logins
+GC_THRESHOLD = 20_000  # new objects until a garbage collection: most are of logins that have ended by then
 
 
 class ServingError(OperatorError):
