@@ -81,8 +81,8 @@ def limits(costs: Costs, load: Load, cores: int) -> dict[str, float]:
 MEASURED = Costs(
     idle=fit([(1000, 0.0043), (10_000, 0.0319)]),
     traffic=fit([(1, 0.54), (2, 0.57)]),
-    login=0.51e-3,
-    python=0.59 * 0.51e-3,
+    login=0.46e-3,
+    python=0.59 * 0.46e-3,
     session=22.0e3,
 )
 
