@@ -42,8 +42,8 @@ PROGRAMS = {
     "runtime/test_session_table": ["runtime/session_table.c"],
     "runtime/test_session_wheel": ["runtime/session_wheel.c"],
     "tables/test_prefix_table": ["tables/prefix_table.c"],
-    "tables/test_routes": [
-        "tables/routes.c",
+    "runtime/test_routes": [
+        "runtime/routes.c",
         "tables/address_table.c",
         "tables/prefix_table.c",
         "queues/mailbox.c",

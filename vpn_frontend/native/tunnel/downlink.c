@@ -7,7 +7,7 @@
 #include "packet/inner_packet.h"
 #include "packet/path_mtu.h"
 #include "runtime/handoff.h"
-#include "tables/routes.h"
+#include "runtime/routes.h"
 #include "tun/queue.h"
 #include "tunnel/dtls_channel.h"
 

@@ -3,7 +3,7 @@
  * Routes on their way to a worker's tables: their order, whom they wake, and other threads.
  */
 #include "packet/address.h"
-#include "tables/routes.h"
+#include "runtime/routes.h"
 #include "wire.h"
 
 #include <assert.h>

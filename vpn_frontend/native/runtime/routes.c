@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tables/routes.h"
+#include "runtime/routes.h"
 
 #include <stdlib.h>
 #include <string.h>
