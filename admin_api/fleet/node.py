@@ -140,7 +140,7 @@ class FleetNode:
         if membership.state is NodeState.RETURNING:
             return "its sessions are being compared with the database"
         if membership.state is NodeState.CUT_OFF and self.needs_store:
-            return f"cut off from the fleet: {membership.problem or 'another server has its name'}"
+            return f"cut off from the fleet: {membership.why_cut_off}"
         return None
 
     async def stop(self) -> None:

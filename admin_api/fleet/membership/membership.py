@@ -15,7 +15,7 @@ import contextlib
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from admin_api.fleet.membership.beats import Beats
+from admin_api.fleet.membership.beats import LOOP_PATIENCE, Beats
 from admin_api.fleet.membership.lease import Lease, lease_clock
 from admin_api.log_events import ApiEvent
 
@@ -62,6 +62,7 @@ class Membership:
         self._returning: asyncio.Task[None] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._cut_off_at: float | None = None
+        self._why = ""  # it was cut off last
         self._started = False
         self.doubts = 0  # how often the database may have lost what it had answered
 
@@ -85,6 +86,11 @@ class Membership:
     def draining(self) -> bool:
         """An operator wants this node to take no new sessions."""
         return self.answer is not None and self.answer.state == "draining"
+
+    @property
+    def why_cut_off(self) -> str:
+        """Why the others do not hear this node, for operators."""
+        return self.problem or self._why or "no beat was answered in time"
 
     def on_answer(self, listener: Callable[[Answer], None]) -> None:
         """Call ``listener`` with the answer to each beat that did not fence this node."""
@@ -140,13 +146,22 @@ class Membership:
 
     async def _tick(self) -> None:
         while True:
-            self._beats.turned_at = now = lease_clock()
+            now = lease_clock()
+            stood_still, self._beats.turned_at = now - self._beats.turned_at, now
             if self._cut_off_at is None and not self.lease.is_heard(now):
                 self._cut_off_at = now
-                why = self.problem or "another server has joined under this name"
-                self._events.emit(ApiEvent.FLEET_CUT_OFF, node=self.settings.name, reason=why)
+                self._why = self._find_reason(stood_still)
+                self._events.emit(ApiEvent.FLEET_CUT_OFF, node=self.settings.name, reason=self.why_cut_off)
                 self._note_change()
             await asyncio.sleep(TICK)
+
+    def _find_reason(self, stood_still: float) -> str:
+        """Of a silence that no failed beat explains."""
+        if self.lease.identity is None:
+            return "another server has joined under this name"
+        if stood_still >= LOOP_PATIENCE:  # also at a start that takes long
+            return f"this server was busy with other work for {stood_still:.0f} s, and sent no beats"
+        return ""
 
     async def _assert_all(self, identity: Identity) -> None:
         doubts = self.doubts

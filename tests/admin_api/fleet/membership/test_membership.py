@@ -154,6 +154,38 @@ class TestBeats:
             (True,)
         ]
 
+    async def test_a_server_that_stood_still_says_so_and_names_no_other_server(self, make_node, monkeypatch):
+        """As at a start that takes long: nothing has failed, and no beat was sent."""
+        node = await make_node("n1")
+        monkeypatch.setattr(node._beats, "_failed", ignore)
+        monkeypatch.setattr(node.lease, "extend", ignore)
+        for _ in range(2):  # what was under way has ended
+            await answered(node, lambda answer: True)
+        node._ticker.cancel()
+        node._beats.turned_at = lease_clock() - 40
+        node.lease.end()
+        node._ticker = asyncio.create_task(node._tick())
+        why = (await node.seen.wait_for("fleet_cut_off"))["reason"]
+        assert why == "this server was busy with other work for 40 s, and sent no beats"
+        monkeypatch.undo()
+        await node.seen.wait_for("fleet_returned")
+
+    async def test_a_fenced_node_says_that_another_server_has_its_name(self, make_node, ask, monkeypatch):
+        node = await make_node("n1")
+        monkeypatch.setattr(node._beats, "join", refuse)
+        monkeypatch.setattr(node._beats, "_failed", ignore)
+        ask("UPDATE fleet.nodes SET epoch = 10")
+        why = (await node.seen.wait_for("fleet_cut_off"))["reason"]
+        assert why == "another server has joined under this name"
+
+
+def refuse():
+    raise JoinRefusedError("n1 is taken")
+
+
+def ignore(_):
+    pass
+
 
 class TestWhoIsLost:
     async def test_silence_makes_a_node_lost_only_while_the_store_was_up(self, make_node, ask):
