@@ -30,6 +30,8 @@ CONNECT_TIMEOUT = 2  # seconds
 FAILURES = 3  # in a row, which open the breaker
 GIVE_UP = 6.0  # seconds for an answer: more than any caller waits
 PROBE_PAUSE = 1.0  # seconds from then until a call is tried again
+# Whatever is the database's own: an admission counts what others have committed while it waited for its user's row.
+READ_COMMITTED = r"-c default_transaction_isolation=read\ committed"
 Row = tuple[Any, ...]
 
 
@@ -84,6 +86,11 @@ class Calls:
             raise
         self._failures = 0
         return rows
+
+    def try_again(self) -> None:
+        """The database was heard by another connection: the next call is not refused for those that failed before."""
+        self._failures = 0
+        self._closed_until = float("-inf")
 
     async def close(self) -> None:
         """End all connections. What runs ends with them."""
@@ -144,7 +151,7 @@ class Calls:
     async def _connect(self) -> psycopg.AsyncConnection[Row]:
         problem: Exception | None = None
         limit = self._statement_timeout
-        settings = f"-c statement_timeout={limit} -c lock_timeout={limit} -c jit=off"
+        settings = f"-c statement_timeout={limit} -c lock_timeout={limit} -c jit=off {READ_COMMITTED}"
         for attempt in self._hosts.in_turn():
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT / len(self._hosts)):

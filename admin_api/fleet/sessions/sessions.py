@@ -117,6 +117,7 @@ class FleetSessions:
 
     async def _return(self) -> None:
         if self._entrance is not None:
+            self.calls.try_again()  # a beat was answered
             with self.admission.returning():
                 await self._entrance.reassert()
 

@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from admin_api.fleet import calls
-from admin_api.fleet.calls import CONNECTIONS, Calls, UnknownAnswerError
+from admin_api.fleet.calls import CONNECTIONS, FAILURES, Calls, NotAskedError, UnknownAnswerError
 from lab.services.postgresql import running_postgresql
 from lab.timeouts import TIMEOUT
 
@@ -32,3 +32,27 @@ async def test_a_silent_database_holds_no_connection_for_longer_than_stated(monk
         server.resume()
         assert await asked.call("SELECT 1", (), TIMEOUT) == [(1,)]
         await asked.close()
+
+
+async def test_each_call_sees_what_was_committed_and_leaves_nothing_prepared(fleet_url, ask):
+    """An admission counts right under no other level; a pooler gives the next call another process of the database."""
+    name = ask("SELECT current_database()")[0][0]
+    ask(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+    asked = Calls(fleet_url, connections=1)
+    for _ in range(10):  # after five times a driver prepares, if it may
+        assert await asked.call("SHOW transaction_isolation", (), TIMEOUT) == [("read committed",)]
+    assert await asked.call("SELECT count(*) FROM pg_prepared_statements", (), TIMEOUT) == [(0,)]
+    await asked.close()
+
+
+async def test_a_database_that_was_heard_again_is_asked_at_once(fleet_url, monkeypatch):
+    """A node that returns asserts its sessions by several calls: each of them would wait for the next beat."""
+    monkeypatch.setattr(calls, "PROBE_PAUSE", TIMEOUT)
+    asked = Calls(fleet_url)
+    for _ in range(FAILURES):
+        asked._count_failure()
+    with pytest.raises(NotAskedError):
+        await asked.call("SELECT 1", (), TIMEOUT)
+    asked.try_again()
+    assert await asked.call("SELECT 1", (), TIMEOUT) == [(1,)]
+    await asked.close()
