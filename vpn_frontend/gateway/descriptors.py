@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CONNECTIONS_PER_CLIENT = 4  # a login of AnyConnect has up to three connections beside its tunnel's
 SPARE_CONNECTIONS = 256
 SPARE_SESSIONS = 256  # closing while others open
+UDP_SOCKETS = 8  # of a worker for each endpoint: a busy one rests, and only the clients that share it with another wait
 
 Rows = tuple[tuple[int, ...], ...]
 
@@ -79,7 +80,7 @@ def open_through(opener: Opener, settings: VpnSettings) -> GatewayDescriptors:
     opened = GatewayDescriptors(listeners, (), shortage=shortage)
     try:
         if settings.dtls:
-            endpoints = settings.dtls_listen or settings.listen
+            endpoints = tuple(settings.dtls_listen or settings.listen) * UDP_SOCKETS
             opened = replace(opened, datagrams=opener.open_datagram_sockets(endpoints, workers))
         return replace(opened, tuns=opener.open_tun(workers))
     except BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import resource
 
-PER_WORKER = 10  # epoll, a timer, eventfds, listening sockets, UDP sockets, TUN queue, some spare
+PER_WORKER = 26  # epoll, a timer, eventfds, sockets of two addresses (UDP: eight of each), TUN queue, some spare
 FOR_PYTHON = 256  # the store, the API's connections, files
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Listening and UDP sockets: one per endpoint and worker (SO_REUSEPORT), so the kernel spreads the peers."""
+"""Listening and UDP sockets: one for each worker and endpoint given (SO_REUSEPORT), so the kernel spreads the peers."""
 
 from __future__ import annotations
 

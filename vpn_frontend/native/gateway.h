@@ -240,7 +240,7 @@ int gw_set_tls(gw *g, const struct gw_tls *tls, char *error, size_t error_size);
 int gw_set_acme(gw *g, const struct gw_tls *tls, char *error, size_t error_size);
 int gw_add_listener(gw *g, uint32_t worker, int fd);
 int gw_set_tun(gw *g, uint32_t worker, int fd);
-/* A bound, unconnected UDP socket. Every worker gets one per address, in the same order. */
+/* A bound, unconnected UDP socket. Every worker gets as many, of the same addresses in the same order. */
 int gw_add_udp(gw *g, uint32_t worker, int fd);
 /* A socket (SOCK_SEQPACKET) to the signing process. Needed by workers whose certificates name a signer_key. */
 int gw_set_signer(gw *g, uint32_t worker, int fd);

@@ -11,7 +11,7 @@
 #include "dtls/udp_batch.h"
 #include "runtime/worker.h"
 
-#define GW_UDP_SOCKETS_MAX 16u      /* per worker */
+#define GW_UDP_SOCKETS_MAX 128u     /* per worker: eight for each address of the server */
 #define GW_RECEIVE_BATCH 32u        /* reads in one recvmmsg, each of one datagram or of several that the kernel merged (UDP_GRO) */
 #define GW_RECEIVE_SIZE 65536u      /* bytes of such a read */
 #define GW_RECEIVE_STRIDE (GW_RECEIVE_SIZE + 1536u) /* bytes between buffers: at a power of two all would share their cache lines */
@@ -27,6 +27,8 @@ struct gw_dtls_hub {
 struct gw_udp_listener {
     struct gw_pollable pollable;        /* first: what epoll points to */
     uint16_t index, port;
+    bool mixed;                         /* in this turn datagrams of several sessions came */
+    uint64_t last;                      /* the session of the last datagram */
 };
 
 /* What a worker has. */
@@ -37,8 +39,6 @@ struct gw_udp_port {
     struct gw_path_cache paths;
     struct gw_cookies cookies;
     struct gw_batch *outgoing[GW_WORKERS_MAX];  /* datagrams gathered for other workers */
-    uint64_t last;                  /* the session of the last datagram */
-    bool mixed;                     /* in this turn datagrams of several sessions came */
     bool waiting;                   /* one of those was not taken: the next turn must come soon */
     struct gw_udp_batch out;
     uint8_t received[GW_RECEIVE_BATCH][GW_RECEIVE_STRIDE];

@@ -187,6 +187,7 @@ static uint64_t find_by_address(struct gw_worker *worker, const struct gw_path *
 /* `known`: the session of this path; 0: not looked up yet. */
 static void sort(struct gw_worker *worker, const struct gw_path *path, const uint8_t *datagram, size_t size, uint64_t *known)
 {
+    struct gw_udp_listener *listener = &worker->udp->listeners[path->socket];
     struct gw_datagram info = {
         .size = (uint32_t)size,
         .kind = (uint8_t)gw_dtls_classify(datagram, size),
@@ -208,9 +209,9 @@ static void sort(struct gw_worker *worker, const struct gw_path *path, const uin
     info.session = *known;
     if (!info.session && info.kind == GW_DTLS_SEALED)
         info.session = find_by_address(worker, path);
-    if (info.session != worker->udp->last) {
-        worker->udp->last = info.session;
-        worker->udp->mixed = true;
+    if (info.session != listener->last) {
+        listener->last = info.session;
+        listener->mixed = true;
     }
     if (info.session)
         deliver(worker, &info, datagram);
@@ -303,11 +304,11 @@ static int receive(struct gw_worker *worker, const struct gw_udp_listener *liste
 }
 
 /* Clients share the sockets. A rest of a busy one would delay the others, of which one may be calm. */
-static void shorten_rest(struct gw_worker *worker, struct gw_udp_port *port, const struct gw_udp_listener *listener)
+static void shorten_rest(struct gw_worker *worker, struct gw_udp_listener *listener)
 {
-    if (port->mixed && listener->pollable.busy)
+    if (listener->mixed && listener->pollable.busy)
         worker->busy_links.shared_until = worker->now + GW_PACING_SHARED;
-    port->mixed = false;
+    listener->mixed = false;
 }
 
 void gw_udp_demux_ready(struct gw_worker *worker, struct gw_udp_listener *listener)
@@ -316,7 +317,7 @@ void gw_udp_demux_ready(struct gw_worker *worker, struct gw_udp_listener *listen
     for (int i = 0; i < BATCHES_PER_TURN; i++)
         if (receive(worker, listener) < (int)GW_RECEIVE_BATCH)
             break;
-    shorten_rest(worker, worker->udp, listener);
+    shorten_rest(worker, listener);
 }
 
 void gw_udp_demux_flush(struct gw_worker *worker)
