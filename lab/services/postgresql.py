@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,10 +103,15 @@ class Postgresql:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
+        """The parent first, which makes no more children then; and again those that it had just made."""
         assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        for pid in (self._process.pid, *map(int, children)):
-            os.kill(pid, number)
+        parent, told = self._process.pid, set[str]()
+        os.kill(parent, number)
+        while new := {*Path(f"/proc/{parent}/task/{parent}/children").read_text().split()} - told:
+            for pid in new:
+                with suppress(ProcessLookupError):  # it has ended
+                    os.kill(int(pid), number)
+            told |= new
 
     def stop(self) -> None:
         """End it without writing its pages: nothing of it is used again."""

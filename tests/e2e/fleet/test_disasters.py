@@ -64,8 +64,9 @@ def test_a_database_of_yesterday_costs_no_tunnel_no_block_and_no_limit(fleet, la
     seen = [len(node.program.lines) for node in (a, b)]
     fleet.database.restore()
     for node, since in zip((a, b), seen, strict=True):
-        node.program.await_line('"fleet_returned"', since=since)
         node.program.await_line('"fleet_store_restored"', since=since)
+        eventually(lambda node=node: node.api.call("GET", "/readyz")[0], lambda status: status == 200, "ready again")
+        node.program.await_line('"fleet_returned"', since=since)
     assert client.ping(INNER_IPV4) == 1.0
     assert client.find("reconnect", since=0) is None
     assert [one["id"] for one in a.sessions()] == [before["id"]]
