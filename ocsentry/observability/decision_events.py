@@ -61,7 +61,7 @@ class DecisionEvents:
     ) -> None:
         """``log`` is the engine's log; ``places`` returns the GeoIP databases in force, or ``None``.
 
-        ``moment`` returns the wall time of the engine's clock.
+        ``moment`` returns the wall time of the engine's clock. Raises ``OSError``: no descriptor is left.
         """
         self._core = core
         self._log = log
@@ -69,7 +69,10 @@ class DecisionEvents:
         self._places = places
         self._moment = moment
         self._accepted, self._refused = Budget(ACCEPTED_PER_SECOND), Budget(REFUSED_PER_SECOND)
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        try:
+            self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        except OSError as error:
+            raise OSError(error.errno, f"out of memory or descriptors: {error.strerror}") from error
         core.set_bell(self._bell)
         log.set_bell(self._bell)
 
