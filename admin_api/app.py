@@ -32,15 +32,15 @@ from admin_api.groups.endpoints import router as groups
 from admin_api.health.endpoints import root
 from admin_api.health.endpoints import router as health
 from admin_api.health.metrics import make_registry
-from admin_api.http.body_limit import BodyLimit
-from admin_api.http.host_check import HostCheck
+from admin_api.http.limits.body_limit import BodyLimit
+from admin_api.http.limits.host_check import HostCheck
+from admin_api.http.limits.request_limit import RequestLimit
 from admin_api.http.methods import HeadRequests
 from admin_api.http.path_segments import PathSegments
 from admin_api.http.paths import CONSOLE_PATH
 from admin_api.http.problem_pages import router as problems
 from admin_api.http.problem_responses import install_handlers
 from admin_api.http.request_context import RequestContext
-from admin_api.http.request_limit import RequestLimit
 from admin_api.http.routing import group_routes
 from admin_api.idempotency import Idempotency
 from admin_api.nodes.endpoints import router as nodes
@@ -56,8 +56,8 @@ from admin_api.rules.endpoints import router as rules
 from admin_api.sessions.endpoints import router as sessions
 from admin_api.settings.endpoints import router as settings
 from admin_api.stats.endpoints import router as stats
+from admin_api.store.connections.waits import brief_waits
 from admin_api.store.failures import is_unavailable
-from admin_api.store.waits import brief_waits
 from admin_api.tokens.endpoints import router as tokens
 from admin_api.totp.endpoints import router as totp
 from admin_api.users.endpoints import router as users

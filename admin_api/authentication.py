@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 
 from admin_api.http.identity import Principal, Scope, parse_token, secret_matches
+from admin_api.http.limits.throttle import MAX_FAILURES, WINDOW
 from admin_api.http.paths import LIVENESS_PATH, PRINCIPAL, PROBLEMS_PATH, READINESS_PATH
 from admin_api.http.problem_responses import problem_response
 from admin_api.http.problems import ApiError, ProblemKind, unauthenticated
-from admin_api.http.throttle import MAX_FAILURES, WINDOW
 from admin_api.log_events import ApiEvent
 from admin_api.store.failures import is_unavailable
 

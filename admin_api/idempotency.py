@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from admin_api.http.body_limit import read_all
+from admin_api.http.limits.body_limit import read_all
 from admin_api.http.paths import API_PREFIX, PRINCIPAL, STREAMED_PATHS, TOKENS_PATH
 from admin_api.http.problem_responses import problem_response
 from admin_api.http.problems import ApiError, ProblemError, ProblemKind

@@ -10,8 +10,8 @@ from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
 from admin_api.enforcement.rule_listing import RuleListing
 from admin_api.enforcement.source_listing import SourceListing
+from admin_api.http.limits.throttle import Throttle
 from admin_api.http.request_metrics import RequestMetrics
-from admin_api.http.throttle import Throttle
 from admin_api.long_operations import Operations
 from admin_api.metrics.facts import ServerFacts
 from admin_api.metrics.login_metrics import LoginMetrics

@@ -7,7 +7,7 @@ from fastapi import Query
 
 from admin_api.audit.schemas import AuditView, ChainView
 from admin_api.dependencies import AuditRead, NewestFirst, ServicesOf, Since, Until
-from admin_api.http.paging import Page, PagingQuery, keyed
+from admin_api.http.lists.paging import Page, PagingQuery, keyed
 from admin_api.http.problems import responses
 from admin_api.http.routing import resource_router
 from admin_api.store.audit import AuditFilter

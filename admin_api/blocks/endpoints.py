@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockRemoved, BlockView, show_block
 from admin_api.dependencies import BlocksRead, BlocksWrite, DryRun, Force, OwnAddresses, ServicesOf
 from admin_api.http.dry_run import DryRunReport, dry_run_response
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.lists.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_BLOCK_ID
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses

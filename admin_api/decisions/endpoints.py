@@ -10,10 +10,10 @@ from admin_api.decisions.schemas import CountryView, NetworkView, PlacesView
 from admin_api.dependencies import DecisionsRead, NewestFirst, ServicesOf
 from admin_api.event_hub import KEPT_DECISIONS
 from admin_api.events.schemas import EventView, show_event
-from admin_api.http.paging import DEFAULT_LIMIT, Cursor, Page, Paging, paging
+from admin_api.http.lists.paging import DEFAULT_LIMIT, Cursor, Page, Paging, paging
+from admin_api.http.lists.sorting import sorted_page
 from admin_api.http.problems import responses
 from admin_api.http.routing import resource_router
-from admin_api.http.sorting import sorted_page
 from admin_api.http.values import Ip
 from admin_api.metrics.place_counts import PlaceCount
 from admin_api.server_event import ServerEvent

@@ -5,7 +5,7 @@ from fastapi import status
 
 from admin_api.dependencies import ServicesOf, UsersRead, UsersWrite
 from admin_api.devices.schemas import DeviceChange, DeviceView
-from admin_api.http.paging import Page
+from admin_api.http.lists.paging import Page
 from admin_api.http.path_segments import BY_NAME
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router

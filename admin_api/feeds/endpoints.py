@@ -11,11 +11,11 @@ from fastapi import Query
 
 from admin_api.dependencies import PolicyRead, PolicyWrite, ServicesOf
 from admin_api.feeds.schemas import FeedRefreshed, FeedView
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.lists.paging import Page, PagingQuery
+from admin_api.http.lists.sorting import moment, sorted_page
 from admin_api.http.path_segments import BY_FEED_ID
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
-from admin_api.http.sorting import moment, sorted_page
 from admin_api.progress import pass_no_return
 from admin_api.services import Services
 from sentry_engine.policy.feeds import hide_login

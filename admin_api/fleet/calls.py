@@ -17,7 +17,7 @@ import psycopg
 
 from admin_api.fleet.link import hosts_of
 from admin_api.fleet.membership.lease import lease_clock
-from admin_api.store.postgresql import shut_down
+from admin_api.store.connections.postgresql import shut_down
 from vpn_frontend.sessions.fleet.port import FleetSilentError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from psycopg import Error, pq
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import make_url
 
-from admin_api.store.database_hosts import DatabaseHosts
+from admin_api.store.connections.database_hosts import DatabaseHosts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

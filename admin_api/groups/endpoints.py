@@ -17,12 +17,12 @@ from admin_api.groups.schemas import GroupChanged, GroupCreate, GroupDetail, Gro
 from admin_api.groups.service import GroupResult, etag_of_group, view_file_group, view_group
 from admin_api.http.conditions import CONDITIONAL, IfMatch, MergePatch, apply_merge_patch, validate_document
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.lists.paging import Page, PagingQuery
+from admin_api.http.lists.sorting import sorted_page
 from admin_api.http.path_segments import BY_NAME
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
-from admin_api.http.sorting import sorted_page
 from admin_api.services import Services
 from admin_api.store.tables import Group
 

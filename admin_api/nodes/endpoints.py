@@ -10,11 +10,11 @@ from admin_api.dependencies import ServicesOf, SettingsWrite, StatusRead
 from admin_api.fleet.membership.node_list import NodeRow, forget_rows, read_nodes, set_state
 from admin_api.fleet.policy.answers import latest_proposal
 from admin_api.fleet.policy.canaries import latest_canary
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.lists.paging import Page, PagingQuery
+from admin_api.http.lists.sorting import sorted_page
 from admin_api.http.path_segments import BY_NODE_NAME
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
-from admin_api.http.sorting import sorted_page
 from admin_api.nodes.schemas import CanaryView, FleetView, NodeView, ProposalView
 from admin_api.services import Services
 

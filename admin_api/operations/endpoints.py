@@ -9,10 +9,10 @@ from fastapi import Query, status
 
 from admin_api.dependencies import Caller, ServicesOf
 from admin_api.http.identity import Principal, Scope
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.lists.paging import Page, PagingQuery
+from admin_api.http.lists.sorting import moment, sorted_page
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
-from admin_api.http.sorting import moment, sorted_page
 from admin_api.long_operations import Operation, OperationState
 from admin_api.operations.schemas import OperationView
 from admin_api.services import Services

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 from fastapi import Query
 
 from admin_api.dependencies import PenaltiesRead, PenaltiesWrite, ServicesOf
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.lists.paging import Page, PagingQuery
+from admin_api.http.lists.sorting import LAST, sorted_page
 from admin_api.http.problems import responses
 from admin_api.http.routing import resource_router
-from admin_api.http.sorting import LAST, sorted_page
 from admin_api.http.values import Cidr
 from admin_api.penalties.schemas import Forgiven, PenaltyView, SourceEvents, SourceView
 from admin_api.services import Services

@@ -14,7 +14,7 @@ from admin_api.enforcement.policy.changes import Application
 from admin_api.enforcement.policy.revisions import RevisionAction
 from admin_api.http.conditions import IfMatch
 from admin_api.http.etags import etag_of_version, expect_unchanged
-from admin_api.http.paging import Page, PagingQuery, keyed
+from admin_api.http.lists.paging import Page, PagingQuery, keyed
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
 from admin_api.http.routing import resource_router
 from admin_api.http.values import Document

@@ -28,12 +28,12 @@ from admin_api.enforcement.api_rules import (
 from admin_api.http.conditions import CONDITIONAL, IfMatch, IfNoneMatch, MergePatch, apply_merge_patch
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.etags import find_unchanged, names_etag
-from admin_api.http.paging import Page, PagingQuery, bad_cursor
+from admin_api.http.lists.paging import Page, PagingQuery, bad_cursor
+from admin_api.http.lists.sorting import sorted_page
 from admin_api.http.path_segments import BY_RULE_ID
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
 from admin_api.http.routing import resource_router
-from admin_api.http.sorting import sorted_page
 from admin_api.http.values import NO_CONTROLS, Document
 from admin_api.rules.schemas import RuleChanged, RuleView
 from admin_api.services import Services

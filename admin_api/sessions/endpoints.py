@@ -8,11 +8,11 @@ from fastapi import Query, Response, status
 
 from admin_api.dependencies import DryRun, ServicesOf, SessionsRead, SessionsWrite, Since, Until
 from admin_api.http.dry_run import DRY_RUN, DryRunReport, dry_run_response
-from admin_api.http.paging import Page, PagingQuery, keyed
+from admin_api.http.lists.paging import Page, PagingQuery, keyed
+from admin_api.http.lists.sorting import sorted_page
 from admin_api.http.path_segments import BY_SESSION_ID
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
-from admin_api.http.sorting import sorted_page
 from admin_api.http.values import NO_CONTROLS, Cidr, Ip
 from admin_api.services import Services
 from admin_api.sessions.listing import Wanted, count_live, find_live, list_live

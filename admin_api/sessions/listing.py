@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from admin_api.http.lists.sorting import place_of, sorted_page
 from admin_api.http.problems import unavailable
-from admin_api.http.sorting import place_of, sorted_page
 from admin_api.sessions.schemas import SessionLive
 from admin_api.store.failures import describe_failure, is_unavailable
 from sentry_engine.records import dataclass
 from vpn_frontend.ports import SessionState, SessionView
 
 if TYPE_CHECKING:
-    from admin_api.http.paging import Page, Paging
+    from admin_api.http.lists.paging import Page, Paging
     from admin_api.services import Services
     from vpn_frontend.settings import Network
 

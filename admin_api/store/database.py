@@ -22,16 +22,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.store.accounting.journal import record
+from admin_api.store.connections.server_claim import ServerClaim
+from admin_api.store.connections.sqlite_connection import connect
+from admin_api.store.connections.waits import Breaker, brief, brief_waits, turn_of
 from admin_api.store.damage import check_file, damage_told
 from admin_api.store.failures import DriverMissingError
 from admin_api.store.identities.devices import RecentDevices
 from admin_api.store.read_cache import ReadCache
 from admin_api.store.schema import is_contended, upgrade
-from admin_api.store.server_claim import ServerClaim
-from admin_api.store.sqlite_connection import connect
 from admin_api.store.turns import SCHEMA, take_turn
 from admin_api.store.unit_of_work import UnitOfWork
-from admin_api.store.waits import Breaker, brief, brief_waits, turn_of
 from vpn_frontend.sessions.limits.usage import local_day
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def _make_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine | None]:
     """Returns the engine, and the one for requests if they have one. Raises ``DriverMissingError``."""
     try:
         if url.get_backend_name() == "postgresql":
-            from admin_api.store.postgresql import make_engines  # noqa: PLC0415 - the driver may be missing
+            from admin_api.store.connections.postgresql import make_engines  # noqa: PLC0415 - the driver may be missing
 
             return make_engines(url)
         engine = create_async_engine(
@@ -276,7 +276,7 @@ async def _upgrade(url: URL, engine: AsyncEngine) -> str | None:
     """Upgrade the schema, however long the statements of that take. Returns the revision before."""
     if url.get_backend_name() != "postgresql":
         return await _upgrade_schema(engine)
-    from admin_api.store.postgresql import make_migration_engine  # noqa: PLC0415 - the driver may be missing
+    from admin_api.store.connections.postgresql import make_migration_engine  # noqa: PLC0415 - the driver may be missing
 
     patient = make_migration_engine(url)
     try:

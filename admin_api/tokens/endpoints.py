@@ -8,11 +8,11 @@ from fastapi import Query, Response, status
 
 from admin_api.dependencies import ServicesOf, TokensRead, TokensWrite
 from admin_api.http.identity import Scope
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.lists.paging import Page, PagingQuery
+from admin_api.http.lists.sorting import moment, sorted_page
 from admin_api.http.paths import TOKENS_PATH
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
 from admin_api.http.routing import resource_router
-from admin_api.http.sorting import moment, sorted_page
 from admin_api.store.tables import Token
 from admin_api.tokens.schemas import TokenCreate, TokenCreated, TokenView
 from admin_api.tokens.service import create_token as create

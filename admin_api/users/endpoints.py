@@ -10,7 +10,7 @@ from admin_api.dependencies import DryRun, ServicesOf, UsersRead, UsersWrite
 from admin_api.groups.service import check_pools
 from admin_api.http.conditions import CONDITIONAL, IfMatch, MergePatch, apply_merge_patch, validate_document
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.lists.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_NAME
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses

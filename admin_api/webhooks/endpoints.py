@@ -8,12 +8,12 @@ from fastapi import Query, Response, status
 
 from admin_api.dependencies import ServicesOf, WebhooksRead, WebhooksWrite
 from admin_api.http.conditions import CONDITIONAL, IfMatch, MergePatch, apply_merge_patch, validate_document
-from admin_api.http.paging import Page, PagingQuery, keyed
+from admin_api.http.lists.paging import Page, PagingQuery, keyed
+from admin_api.http.lists.sorting import moment, sorted_page
 from admin_api.http.path_segments import BY_WEBHOOK_ID
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
-from admin_api.http.sorting import moment, sorted_page
 from admin_api.second_factors.secret_box import SecretBox
 from admin_api.services import Services
 from admin_api.store.webhook_tables import Webhook

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from admin_api.fleet.calls import CONNECTIONS as CALLS
 from admin_api.fleet.membership.beats import INTERVAL
-from admin_api.store.postgresql import CONNECTIONS as POOL
+from admin_api.store.connections.postgresql import CONNECTIONS as POOL
 from bench.fleet.setups import ONE, THREE
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ocsentry.configuration.changes import NEVER_BLOCK, PRE_LOGIN_BANNER, Differ
 from ocsentry.configuration.model import ConfigError
 from ocsentry.configuration.overrides import SettingError, apply_overrides
 from ocsentry.observability.event_catalog import LogEvent
-from ocsentry.runtime.api_certificate import renew_certificate
+from ocsentry.runtime.admin.api_certificate import renew_certificate
 from ocsentry.runtime.logins import RestartNeededError
 from ocsentry.runtime.renewal import Renewal, RenewalError
 from sentry_engine import ClientLimits

@@ -21,10 +21,10 @@ from ocsentry.observability.log import Log
 from ocsentry.observability.syslog_output import SyslogHandler
 from ocsentry.privileges.reports import report_drop
 from ocsentry.privileges.start import open_and_drop
-from ocsentry.runtime import systemd
-from ocsentry.runtime.descriptor_store import take_listeners
-from ocsentry.runtime.pid_file import PidFile, link_socket
-from ocsentry.runtime.watchdog import END_CHECKS, INTERVAL, LoopGuard, Watchdog, exit_at_once
+from ocsentry.runtime.service_manager import systemd
+from ocsentry.runtime.service_manager.descriptor_store import take_listeners
+from ocsentry.runtime.service_manager.pid_file import PidFile, link_socket
+from ocsentry.runtime.service_manager.watchdog import END_CHECKS, INTERVAL, LoopGuard, Watchdog, exit_at_once
 from sentry_engine import PolicyError
 
 if TYPE_CHECKING:

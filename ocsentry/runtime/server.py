@@ -45,7 +45,6 @@ from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime import memory, metric_facts
 from ocsentry.runtime.accounting import open_accounting
 from ocsentry.runtime.client_routes import KernelRoutes
-from ocsentry.runtime.descriptor_store import store_listeners
 from ocsentry.runtime.fleet import fleet_checks, fleet_of, open_fleet
 from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.live_reload import LiveReload
@@ -54,6 +53,7 @@ from ocsentry.runtime.load_progress import LoadProgress
 from ocsentry.runtime.logins import Logins
 from ocsentry.runtime.route_watch import INTERVAL as ROUTE_INTERVAL
 from ocsentry.runtime.route_watch import RouteWatch
+from ocsentry.runtime.service_manager.descriptor_store import store_listeners
 from ocsentry.runtime.session_accounts import accounts_file
 from ocsentry.setup.certificates import certificate_facts, expiry_problem
 from sentry_engine import Action, ClientLimits, Engine, Policy
@@ -317,7 +317,7 @@ class Server:
 
     async def _open_api(self) -> None:
         """Its libraries take as long to load as all the rest: in a thread, while clients log in already."""
-        api = await asyncio.to_thread(import_module, "ocsentry.runtime.api")
+        api = await asyncio.to_thread(import_module, "ocsentry.runtime.admin.api")
         layers = api.Layers(
             config=self._config,
             started=self._started,

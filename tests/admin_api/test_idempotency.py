@@ -9,8 +9,8 @@ import tracemalloc
 
 import pytest
 
-from admin_api.http.body_limit import MAX_BODY
 from admin_api.http.identity import ALL_SCOPES, Principal, Scope
+from admin_api.http.limits.body_limit import MAX_BODY
 from admin_api.http.paths import PRINCIPAL
 from admin_api.idempotency import Idempotency
 from lab.timeouts import TIMEOUT

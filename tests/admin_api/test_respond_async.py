@@ -222,7 +222,7 @@ async def test_the_description_names_the_same_operations():
 
 
 async def test_a_body_beyond_the_limit_of_all_bodies_is_held_no_longer(server, monkeypatch):
-    monkeypatch.setattr("admin_api.http.body_limit.MAX_BODY", 800)
+    monkeypatch.setattr("admin_api.http.limits.body_limit.MAX_BODY", 800)
     monkeypatch.setattr("admin_api.respond_async.MAX_HELD", 850)
 
     async def pieces():  # of a length that is not announced

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from admin_api.clock import Clock
 from admin_api.http.identity import ALL_SCOPES, Scope
-from admin_api.http.throttle import MAX_FAILURES
+from admin_api.http.limits.throttle import MAX_FAILURES
 from admin_api.store.database import TOKEN_LIFETIME
 from admin_api.store.identities.tokens import TokenRepository
 from admin_api.store.tables import Token

@@ -204,6 +204,6 @@ def test_no_control_action_uses_the_default_pool():
         "admin_api/users/service.py",  # hashes the password of a new user
         "ocsentry/rule_sources/feed_refresher.py",  # downloads
         "ocsentry/rule_sources/watcher.py",  # the default; the server passes control threads
-        "ocsentry/runtime/api.py",  # makes the routes at the start
+        "ocsentry/runtime/admin/api.py",  # makes the routes at the start
         "ocsentry/runtime/server.py",  # loads the API, and lists at the start; the check of the certificate for /readyz
     }

@@ -16,7 +16,8 @@ from admin_api.fleet import calls
 from admin_api.fleet.membership.membership import Membership
 from admin_api.fleet.node import FleetNode
 from admin_api.fleet.settings import FleetSettings
-from admin_api.store import Store, postgresql
+from admin_api.store import Store
+from admin_api.store.connections import postgresql
 from lab.timeouts import TIMEOUT
 from sentry_engine import Engine, Policy
 from tests.admin_api.conftest import FakeSessions

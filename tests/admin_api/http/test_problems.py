@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from admin_api.http.body_limit import MAX_BODY
 from admin_api.http.identity import Scope
+from admin_api.http.limits.body_limit import MAX_BODY
 from admin_api.http.problems import ProblemKind
 
 pytestmark = pytest.mark.asyncio

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from admin_api.long_operations import OperationState
-from tests.admin_api.http.test_sorting import cursor, walk
+from tests.admin_api.http.lists.test_sorting import cursor, walk
 
 pytestmark = pytest.mark.asyncio
 

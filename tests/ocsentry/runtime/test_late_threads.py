@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from admin_api.http.problems import ApiError
-from admin_api.store.sqlite_connection import connect
+from admin_api.store.connections.sqlite_connection import connect
 from admin_api.workers import ControlWorker, TrialWorker, start_threads
 from ocsentry.outbound.webhook_sender import HttpWebhookSender
 from ocsentry.user_files.file_thread import FileThread

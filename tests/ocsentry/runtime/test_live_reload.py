@@ -15,7 +15,7 @@ import pytest
 from lab.certificates import make_certificate
 from lab.namespaces import Claim, Namespace
 from lab.timeouts import TIMEOUT
-from ocsentry.runtime.api_certificate import renew_certificate
+from ocsentry.runtime.admin.api_certificate import renew_certificate
 from tests.ocsentry.command_line import CommandLine
 from tests.ocsentry.served import Served, serving
 from vpn_frontend.gateway.certificates.server_certificate import CertificateError

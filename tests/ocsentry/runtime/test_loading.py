@@ -17,7 +17,7 @@ LATER = {
         "admin_api.event_schemas.union",
         "admin_api.services",
         "admin_api.webhooks.dispatcher",
-        "ocsentry.runtime.api",
+        "ocsentry.runtime.admin.api",
     ),
     *("alembic", "mako", "sqlalchemy.dialects.postgresql"),  # of a database with an older schema, or of another kind
     *("httpx", "httpcore", "joserfc", "ldap3", "gssapi", "pyrad"),  # of feeds, webhooks and methods

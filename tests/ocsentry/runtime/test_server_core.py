@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from admin_api.http.throttle import Throttle
+from admin_api.http.limits.throttle import Throttle
 from ocsentry.runtime.server import Server
 from ocsentry.setup.certificates import make_self_signed
 from sentry_engine import Decision, Engine, Policy, Verdict, pack_address, simulate

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from admin_api.fleet.calls import Calls
 from admin_api.fleet.link import Link, LinkError, hosts_of
 from admin_api.store import Store
-from admin_api.store.database_hosts import DatabaseHosts
+from admin_api.store.connections.database_hosts import DatabaseHosts
 from lab.services.postgresql import DATABASE, running_postgresql
 from lab.timeouts import TIMEOUT, eventually
 from vpn_frontend.sessions.fleet.port import FleetSilentError

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from ocsentry.runtime import systemd
+from ocsentry.runtime.service_manager import systemd
 
 
 @pytest.fixture(params=["path", "abstract"])

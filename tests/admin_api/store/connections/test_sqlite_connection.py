@@ -10,7 +10,7 @@ import threading
 import pytest
 from sqlalchemy import text
 
-from admin_api.store.sqlite_connection import SqliteConnection
+from admin_api.store.connections.sqlite_connection import SqliteConnection
 
 SQLITE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 pytestmark = [pytest.mark.asyncio, SQLITE]

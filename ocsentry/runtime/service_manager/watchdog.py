@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ocsentry.observability.event_catalog import LogEvent, level_of
-from ocsentry.runtime import systemd
+from ocsentry.runtime.service_manager import systemd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from admin_api.store.database_hosts import DatabaseHosts
+from admin_api.store.connections.database_hosts import DatabaseHosts
 from sentry_engine.records import dataclass
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import asyncio
 import threading
 
 from lab.timeouts import TIMEOUT
-from ocsentry.runtime.watchdog import LoopGuard, Watchdog, WorkerWatch
+from ocsentry.runtime.service_manager.watchdog import LoopGuard, Watchdog, WorkerWatch
 
 SHORT = 0.01  # seconds between two checks here
 
@@ -65,7 +65,7 @@ def test_systemd_is_notified_until_a_worker_is_stuck(monkeypatch):
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
     monkeypatch.setenv("WATCHDOG_USEC", "2")  # microseconds: every check notifies
     told = []
-    monkeypatch.setattr("ocsentry.runtime.systemd.notify_watchdog", lambda: told.append(beats.count))
+    monkeypatch.setattr("ocsentry.runtime.service_manager.systemd.notify_watchdog", lambda: told.append(beats.count))
     reports, beats, turns = [], Beats(), [1, 1]
 
     def read_turns():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ocsentry.configuration.sections.admin import AdminSection
-from ocsentry.runtime.console_url import console_url
+from ocsentry.runtime.admin.console_url import console_url
 
 TLS = {"certificate": Path("/c.pem"), "private_key": Path("/k.pem")}
 

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.kept_listeners import named_listeners
-from ocsentry.runtime import systemd
+from ocsentry.runtime.service_manager import systemd
 
 if TYPE_CHECKING:
     from ocsentry.configuration.model import LoadedConfig

@@ -11,13 +11,13 @@ import heapq
 import json
 from typing import TYPE_CHECKING, TypeVar
 
-from admin_api.http.paging import bad_cursor
+from admin_api.http.lists.paging import bad_cursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from admin_api.http.paging import Page, Paging
+    from admin_api.http.lists.paging import Page, Paging
 
 LAST = 1e18  # Unix time of what has no end
 

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from admin_api.store import waits
+from admin_api.store.connections import waits
+from admin_api.store.connections.postgresql import CONNECTIONS
+from admin_api.store.connections.waits import Breaker, brief_waits
 from admin_api.store.failures import StoreSilentError, is_unavailable
-from admin_api.store.postgresql import CONNECTIONS
-from admin_api.store.waits import Breaker, brief_waits
 from lab.timeouts import TIMEOUT
 
 pytestmark = pytest.mark.asyncio

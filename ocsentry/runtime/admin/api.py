@@ -13,8 +13,8 @@ from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.server import ApiServer
 from admin_api.services import Services
 from admin_api.stats.sampler import Sampler
-from ocsentry.runtime.console_sign_on import open_sign_on
-from ocsentry.runtime.console_url import console_url
+from ocsentry.runtime.admin.console_sign_on import open_sign_on
+from ocsentry.runtime.admin.console_url import console_url
 from ocsentry.runtime.fleet import follow_fleet
 from ocsentry.runtime.live_settings import LiveSettings
 from ocsentry.runtime.webhooks import open_webhooks

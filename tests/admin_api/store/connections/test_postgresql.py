@@ -13,7 +13,8 @@ import pytest_asyncio
 from admin_api.enforcement.blocks import writer as block_writer
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
-from admin_api.store import Store, server_claim
+from admin_api.store import Store
+from admin_api.store.connections import server_claim
 from admin_api.store.failures import StoreInUseError, is_unavailable
 from admin_api.store.identities.users import UserAttributes
 from lab.services.postgresql import running_postgresql

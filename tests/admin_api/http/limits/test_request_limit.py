@@ -8,8 +8,8 @@ import asyncio
 import pytest
 
 from admin_api.http.identity import ALL_SCOPES, Principal
+from admin_api.http.limits.request_limit import MAX_HEALTH, MAX_REQUESTS, RequestLimit
 from admin_api.http.paths import PRINCIPAL
-from admin_api.http.request_limit import MAX_HEALTH, MAX_REQUESTS, RequestLimit
 
 pytestmark = pytest.mark.asyncio
 
