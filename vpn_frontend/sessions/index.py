@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sessions by id, user, cookie, gateway id, connection and deadline. The fields that an index follows change here only.
 
-Settings and the phase change elsewhere: whoever changes them calls ``reschedule``.
+Settings and the phase change elsewhere, with a call of ``reschedule``.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -40,7 +41,7 @@ def test_the_servers_engine():
     config = SimpleNamespace(values=SimpleNamespace(policy=policy), vpn=SimpleNamespace(limits=limits))
     server = Server.__new__(Server)
     server._config, server._events = config, None
-    with server._make_engine() as engine:
+    with ExitStack() as server._made, server._make_engine() as engine:
         assert engine.gate_address
         assert engine.decide("connect", "192.0.2.1").action is Action.REJECT
 
