@@ -55,8 +55,8 @@ uint64_t gw_session_reserve(struct gw_session_table *table, uint32_t worker, con
         table->free = session->next_free;
         if (slot >= table->used)
             table->used = slot + 1;
-        table->ended_rx -= config->counters ? config->counters->rx_bytes : 0;
-        table->ended_tx -= config->counters ? config->counters->tx_bytes : 0;
+        session->former_rx -= config->counters ? config->counters->rx_bytes : 0;
+        session->former_tx -= config->counters ? config->counters->tx_bytes : 0;
         id = gw_id(session->generation, slot, worker);
         begin_account(session->account, config);
         session->config = *config;
@@ -87,8 +87,8 @@ void gw_session_release(struct gw_session_table *table, struct gw_session *sessi
 {
     pthread_mutex_lock(&table->lock);
     session->account->ended = 1;
-    table->ended_rx += gw_load(&session->account->counters.rx_bytes);
-    table->ended_tx += gw_load(&session->account->counters.tx_bytes);
+    session->former_rx += gw_load(&session->account->counters.rx_bytes);
+    session->former_tx += gw_load(&session->account->counters.tx_bytes);
     __atomic_store_n(&session->id, 0, __ATOMIC_RELAXED);
     session->generation++;
     session->next_free = table->free;
@@ -112,19 +112,17 @@ void gw_session_copy_counters(const struct gw_session *session, struct gw_counte
 
 void gw_session_table_traffic(struct gw_session_table *table, uint64_t *rx, uint64_t *tx)
 {
-    uint64_t live_rx = 0, live_tx = 0;
     bool more = true;
 
+    *rx = *tx = 0;
     for (uint32_t slot = 0; more;) {
         pthread_mutex_lock(&table->lock);
         for (uint32_t end = slot + SLOTS_READ_AT_ONCE; slot < end && slot < table->used; slot++) {
-            if (!table->slots[slot].id)
-                continue;
-            live_rx += gw_load(&table->accounts[slot].counters.rx_bytes);
-            live_tx += gw_load(&table->accounts[slot].counters.tx_bytes);
+            const struct gw_session *session = &table->slots[slot];
+
+            *rx += session->former_rx + (session->id ? gw_load(&session->account->counters.rx_bytes) : 0);
+            *tx += session->former_tx + (session->id ? gw_load(&session->account->counters.tx_bytes) : 0);
         }
-        *rx = live_rx + table->ended_rx;
-        *tx = live_tx + table->ended_tx;
         more = slot < table->used;
         pthread_mutex_unlock(&table->lock);
     }

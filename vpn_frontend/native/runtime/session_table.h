@@ -44,6 +44,7 @@ struct gw_session {
     uint64_t moved;                 /* when it last changed its worker; 0: never */
     uint32_t place;                 /* on its worker's wheel */
     struct gw_session *previous, *next;     /* on a list of it */
+    uint64_t former_rx, former_tx;  /* of the slot: bytes of its sessions that have ended, less what each brought along; may wrap */
 };
 
 struct gw_session_table {
@@ -53,7 +54,6 @@ struct gw_session_table {
     bool owns_accounts;
     uint32_t size, free;            /* `free`: index of the first free slot; `size`: none is free */
     uint32_t used;                  /* slots that ever had a session: the first ones */
-    uint64_t ended_rx, ended_tx;    /* bytes of sessions that have ended, less what open ones brought along; may wrap */
 };
 
 /* 0 or -ENOMEM. The caller has initialised the lock. `accounts`: `size` of them, of the caller's; NULL: memory of its own. */
@@ -71,7 +71,8 @@ void gw_session_release(struct gw_session_table *table, struct gw_session *sessi
 /* Copies what is not NULL; -ENOENT: no such session. */
 int gw_session_read(struct gw_session_table *table, uint64_t id, struct gw_session_config *config, struct gw_counters *counters);
 /* Inner bytes from and to all clients since the table was made, those of ended sessions too. What sessions brought along from a
- * former process is left out. Delays no other thread: the lock is held for a few slots at a time. */
+ * former process is left out. Delays no other thread: the lock is held for a few slots at a time. Never less than before: what a
+ * slot adds only grows, also while its sessions end and begin. */
 void gw_session_table_traffic(struct gw_session_table *table, uint64_t *rx, uint64_t *tx);
 /* The worker to post to. For a session that is gone: the worker where it began. */
 uint32_t gw_session_home(const struct gw_session_table *table, uint64_t id);
