@@ -71,16 +71,16 @@ def max_sessions(settings: VpnSettings) -> int:
 def open_through(opener: Opener, settings: VpnSettings) -> GatewayDescriptors:
     """Everything that a gateway needs, all or nothing. Raises what ``opener`` raises."""
     workers = worker_count(settings)
+    endpoints = tuple(settings.dtls_listen or settings.listen) * UDP_SOCKETS if settings.dtls else ()
     shortage = None
     try:
-        raise_descriptor_limit(max_connections(settings), workers)
+        raise_descriptor_limit(max_connections(settings), workers, len(settings.listen) + len(endpoints))
     except DescriptorLimitError as error:
         shortage = str(error)
     listeners = sockets.move_last(opener.bind_listeners(settings.listen, workers))
     opened = GatewayDescriptors(listeners, (), shortage=shortage)
     try:
-        if settings.dtls:
-            endpoints = tuple(settings.dtls_listen or settings.listen) * UDP_SOCKETS
+        if endpoints:
             opened = replace(opened, datagrams=opener.open_datagram_sockets(endpoints, workers))
         return replace(opened, tuns=opener.open_tun(workers))
     except BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import resource
 
-PER_WORKER = 26  # epoll, a timer, eventfds, sockets of two addresses (UDP: eight of each), TUN queue, some spare
+PER_WORKER = 8  # beside sockets of the server's addresses: epoll, a timer, eventfd, signer, TUN queue, some spare
 FOR_PYTHON = 256  # the store, the API's connections, files
 
 
@@ -13,13 +13,14 @@ class DescriptorLimitError(Exception):
     """The limit is too small and cannot be raised. The text names both numbers."""
 
 
-def raise_descriptor_limit(connections: int, workers: int) -> None:
+def raise_descriptor_limit(connections: int, workers: int, sockets: int) -> None:
     """Raise RLIMIT_NOFILE of this process to what ``connections`` and ``workers`` need. Never lowers it.
 
+    ``sockets``: the number that each worker has of the server's addresses, to listen and for datagrams.
     A privileged process raises the hard limit too. Raises ``DescriptorLimitError`` when the limit stays too small; the
     soft limit is then at the hard one.
     """
-    needed = connections + workers * PER_WORKER + FOR_PYTHON
+    needed = connections + workers * (PER_WORKER + sockets) + FOR_PYTHON
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return

@@ -2,6 +2,7 @@
 from dataclasses import replace
 from ipaddress import ip_address
 
+from vpn_frontend.gateway import descriptors
 from vpn_frontend.gateway.descriptors import UDP_SOCKETS, open_through
 from vpn_frontend.settings import Endpoint, VpnSettings
 
@@ -37,3 +38,13 @@ def test_addresses_of_dtls_alone_replace_those_of_tls():
 
 def test_without_dtls_there_is_none():
     assert opened(dtls=False) == ()
+
+
+def test_the_limit_of_descriptors_counts_the_sockets_of_all_addresses(monkeypatch):
+    asked = []
+    monkeypatch.setattr(descriptors, "raise_descriptor_limit", lambda *needed: asked.append(needed[1:]))
+    many = tuple(Endpoint(ip_address(f"127.0.0.{last}"), 443) for last in range(1, 17))
+    opened(dtls=True, listen=many)
+    opened(dtls=True, listen=many, dtls_listen=(FIRST,))
+    opened(dtls=False, listen=many)
+    assert asked == [(2, 16 + 16 * UDP_SOCKETS), (2, 16 + UDP_SOCKETS), (2, 16)]

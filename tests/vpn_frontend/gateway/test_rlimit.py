@@ -21,16 +21,21 @@ def limits(monkeypatch):
 
 
 def test_a_limit_that_suffices_is_left_alone(limits):
-    raise_descriptor_limit(connections=500, workers=2)
+    raise_descriptor_limit(connections=500, workers=2, sockets=18)
     assert len(limits) == 1
 
 
 def test_the_soft_limit_is_raised_to_what_is_needed(limits):
-    raise_descriptor_limit(connections=3000, workers=2)
+    raise_descriptor_limit(connections=3000, workers=2, sockets=18)
     assert limits[-1] == (3308, 4096)
+
+
+def test_sockets_of_many_addresses_leave_the_connections_their_place(limits):
+    raise_descriptor_limit(connections=3000, workers=2, sockets=144)
+    assert limits[-1][0] >= 3000 + 2 * 144
 
 
 def test_a_hard_limit_too_small_is_used_up_and_reported(limits):
     with pytest.raises(DescriptorLimitError, match="the limit is 4096"):
-        raise_descriptor_limit(connections=10_000, workers=2)
+        raise_descriptor_limit(connections=10_000, workers=2, sockets=18)
     assert limits[-1] == (4096, 4096)
