@@ -106,7 +106,12 @@ def render_connect_lines(
     outer_ipv6: bool,
     tls13: bool,
 ) -> str:
-    """``render_connect_headers`` as lines. Clients of one kind share all but their addresses, names and times."""
+    """``render_connect_headers`` as lines. Clients of one kind share all but their addresses, names and times.
+
+    Raises ``ValueError`` for a text with a line end or NUL, as ``render_lines`` does.
+    """
+    if not grant.hostname.isprintable():  # of the texts of one client the only one that is not rendered here
+        raise ValueError("a host name that holds the end of a line")
     key = (
         id(network), id(session), request.family, request.full_ipv6, request.apple, request.mobile, outer_ipv6, tls13,
         grant.mtu, grant.dpd, grant.ipv4 is None, grant.ipv6 is None, not grant.hostname, grant.exposed,

@@ -228,3 +228,15 @@ def test_the_lines_are_those_of_the_headers(clients):
         headers = render_connect_headers(*arguments, outer_ipv6=outer_ipv6, tls13=tls13)
         lines = render_connect_lines(*arguments, outer_ipv6=outer_ipv6, tls13=tls13)
         assert lines == "".join(f"{name}: {value}\r\n" for name, value in headers)
+
+
+@pytest.mark.parametrize("hostname", ["a\r\nX-CSTP-MTU: 1", "a\n", "a\r", "a\0"])
+@pytest.mark.parametrize("others", [[], ["laptop"]], ids=["first", "after another"])
+def test_a_host_name_cannot_add_a_line(hostname, others):
+    """The lines of a client's kind are kept, and its own texts are put between them."""
+    connect_response._kept.clear()
+    sides = {"outer_ipv6": False, "tls13": True}
+    for other in others:
+        render_connect_lines(replace(GRANT, hostname=other), REQUEST, NETWORK, SESSIONS[0], **sides)
+    with pytest.raises(ValueError, match="end of a line"):
+        render_connect_lines(replace(GRANT, hostname=hostname), REQUEST, NETWORK, SESSIONS[0], **sides)
