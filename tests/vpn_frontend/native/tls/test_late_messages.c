@@ -12,6 +12,7 @@
 #define BODY 44u                    /* bytes: a ClientHello up to its suites, a Finished of SHA-256, any other cut short */
 #define HANDSHAKE 22                /* the type of such records (RFC 8446 section 5.1) */
 #define NEW_KEYS 24u                /* KeyUpdate, RFC 8446 section 4.6.3 */
+#define CERTIFICATE 11u             /* with a body of four zero bytes a whole one, of no certificate (section 4.4.2) */
 
 /* Of the library, which does not publish it: seals `size` bytes as a record of `type`. Returns its length. */
 int BuildTls13Message(WOLFSSL *ssl, uint8_t *output, int room, const uint8_t *input, int size, int type, int hash, int only_size,
@@ -85,6 +86,7 @@ int main(void)
         if (type != NEW_KEYS)
             test_message(type, 1, 1);
     }
+    test_message(CERTIFICATE, 4, 0);
     puts("ok");
     return 0;
 }
