@@ -3,7 +3,8 @@
 
 The journal knows which sessions are open and how to give them back. A mapped file has their counters, and which of them
 were told to end (``gateway.accounts``). A session needs both. Without the file none is given back, and all of them end
-as ``crashed``: an older copy of the journal alone opens nothing.
+as ``crashed``: an older copy of the journal alone opens nothing. Of a fleet's node those that the fleet holds do not
+end: other nodes may open them.
 """
 
 from __future__ import annotations
@@ -47,13 +48,18 @@ class FormerSessions:
         journal: SessionJournal,
         users: Callable[[str], UserDirectory],
         events: EventSink,
+        shared: bool = False,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``path`` is the file of accounts; ``None``: sessions end with the process. ``users`` are those of a host."""
+        """``path`` is the file of accounts; ``None``: sessions end with the process. ``users`` are those of a host.
+
+        ``shared``: what has no open account here may go on at another node of the fleet.
+        """
         self._path = path
         self._journal = journal
         self._users = users
         self._events = events
+        self._shared = shared
         self._wall_clock = wall_clock
         self._accounts: AccountsFile | None = None
         self._found: list[FormerSession] = []
@@ -91,6 +97,8 @@ class FormerSessions:
         found, problems = list[FormerSession](), list[str]()
         for record in records:
             account = former.find(record.id)
+            if self._shared and (account is None or account.ended):
+                continue  # it was left to the other nodes, or has ended: the database knows
             if account is None:
                 problems.append("it has no account")
                 continue

@@ -306,7 +306,7 @@ class SessionJournal(Protocol):
     async def close_orphans(self, keep: Collection[str] = ()) -> int:
         """Mark sessions that a former process left open as ``crashed``. Returns how many. Called once, at start.
 
-        ``keep``: those that live on.
+        ``keep``: those that live on here. Those that a fleet holds for their clients are left to it.
         """
 
 

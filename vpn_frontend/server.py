@@ -134,7 +134,9 @@ class VpnServer:
         self._accounts = Accounts(HostAccounts(users, methods, settings_files), host_accounts)
         self._client_routes = client_routes
         self._fleet = fleet
-        self._former = FormerSessions(accounts_file, journal=journal, users=self._users_of, events=events)
+        self._former = FormerSessions(
+            accounts_file, journal=journal, users=self._users_of, events=events, shared=fleet is not None
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
         self._signer_lost = False

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 
 from admin_api.store.accounting.session_rows import (
     begin_account,
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 MAX_AT_ONCE = 500  # sessions named in one statement
 MAX_LATEST = 200  # sessions of a user that are looked at for their addresses
+# Ids of half the length have zeros behind them there.
+NOT_OF_THE_FLEET = """NOT EXISTS (SELECT 1 FROM fleet.sessions s
+  WHERE s.id = decode(rpad(sessions.id, 32, '0'), 'hex') AND NOT s.void AND NOT s.ghost)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,13 @@ class SessionRepository:
         ]
 
     async def close_orphans(self, keep: Collection[str] = ()) -> int:
-        """End the open sessions of a crashed process when their counters were last written. Returns how many."""
+        """End the open sessions of a crashed process when their counters were last written. Returns how many.
+
+        A fleet ends those that it holds for their clients: they may go on at any node, as after a drain.
+        """
         unended = select(SessionRecord.id).where(SessionRecord.ended_at.is_(None), SessionRecord.node == self._node)
+        if self._node:
+            unended = unended.where(text(NOT_OF_THE_FLEET))
         orphans = [one for one in await self._session.scalars(unended) if one not in keep]
         for start in range(0, len(orphans), MAX_AT_ONCE):
             closing = (

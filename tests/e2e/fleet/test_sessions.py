@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from lab.server import INNER_IPV4
 from lab.timeouts import TIMEOUT, eventually
 
@@ -82,6 +84,33 @@ def test_a_client_roams_is_contested_and_outlives_a_planned_stop(fleet, lab):
     assert (found[0]["id"], found[0]["ipv4"]) == (kept["id"], kept["ipv4"])
     assert later.ping(INNER_IPV4) == 1.0
     later.goodbye()
+
+
+def test_a_client_that_sleeps_while_its_node_is_drained_and_started_again_goes_on_elsewhere(fleet, lab):
+    a, b = fleet.add_node("a", settings=ONE), fleet.add_node("b", settings=ONE)
+    host = lab.host()
+    fleet.wire(host)
+    client = a.connect(host, NO_IPV6)
+    client.await_up()
+    assert client.ping(INNER_IPV4, count=5) == 1.0
+    (kept,) = a.sessions()
+    seen = len(client.lines)
+    client.signal(signal.SIGSTOP)
+    b.api.expect(200, "POST", "/api/v1/nodes/a:drain")
+    a.await_sessions(0)
+    a.stop()
+    a.start_again()
+    fleet.move_to_node(host, 1)
+    client.signal(signal.SIGCONT)
+    client.await_line(r"CSTP connected", 2 * TIMEOUT, since=seen)
+    found = eventually(b.sessions, lambda found: len(found) == 1, "the session on node b")
+    assert (found[0]["id"], found[0]["ipv4"]) == (kept["id"], kept["ipv4"])
+    assert client.ping(INNER_IPV4, count=4) == 1.0
+    client.goodbye()
+    b.await_sessions(0)
+    assert not a.program.find(r'"sessions_(lost|restored)"')
+    ((reason, received),) = [(row["end_reason"], row["rx_packets"]) for row in ended_rows(b)]
+    assert (reason, received) == ("user_disconnect", 9)
 
 
 def ended_rows_of(node):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from admin_api.fleet.sessions.journal import end_unheard_records
+from admin_api.fleet.sessions.journal import end_unheard_records, take_record
 from admin_api.store import Store
 from tests.admin_api.fleet.crowd import make_entry, nodes_of
 from vpn_frontend.gateway.interface import Counters
@@ -55,3 +55,28 @@ async def test_a_dead_nodes_sessions_end_after_their_cookies_and_its_own_word_co
             assert ask(rows) == [("logout", True, 9)]
     finally:
         await store.close()
+
+
+async def test_a_node_that_starts_leaves_the_fleet_what_other_nodes_may_open(make_node, fleet_url, ask, view):
+    own = await Store.open(fleet_url, serving=True, node="n0")
+    other = await Store.open(fleet_url, serving=True, node="n1")
+    try:
+        async with nodes_of(make_node, fleet_url, 1) as (node,):
+            left, ghost, taken_back, unknown = (make_entry(f"user{number}") for number in range(4))
+            for entry in (left, ghost, taken_back):
+                await node.admit(entry)
+            opened = [entry.session for entry in (left, ghost, taken_back, unknown)]
+            await own.record([JournalEntry(Stage.OPENED, view(session), resumption="{}") for session in opened])
+            ask("UPDATE fleet.sessions SET lost_at = clock_timestamp()")
+            ask("UPDATE fleet.sessions SET ghost = true WHERE user_key = 'user1'")
+            ask("UPDATE fleet.sessions SET void = true WHERE user_key = 'user2'")
+            assert await own.close_orphans() == 3
+            record, _ = await take_record(other, left.session)
+            assert record.id == left.session
+            for entry in (ghost, taken_back, unknown):
+                assert (await take_record(other, entry.session))[0] is None
+            ends = ask("SELECT id, node, end_reason FROM sessions ORDER BY serial")
+            assert ends == [(left.session, "n1", None), *((session, "n0", "crashed") for session in opened[1:])]
+    finally:
+        await own.close()
+        await other.close()
