@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias, overload
 from sentry_engine.cores.native.types import (
     Array,
     BurstRow,
+    ChangedRow,
     CorePointer,
     CountersStruct,
     DecisionRow,
@@ -43,6 +44,10 @@ class _Ffi:
     def new(self, kind: Literal["struct se_strikes_row *"], /) -> StrikesRow: ...
     @overload
     def new(self, kind: Literal["struct se_burst_row *"], /) -> BurstRow: ...
+    @overload
+    def new(self, kind: Literal["struct se_changed_row *"], /) -> ChangedRow: ...
+    @overload
+    def new(self, kind: Literal["struct se_changed_row[]"], count: int, /) -> Array[ChangedRow]: ...
     @overload
     def new(self, kind: Literal["struct se_limit[]"], count: int, /) -> Array[LimitRow]: ...
     @overload
@@ -162,6 +167,20 @@ class _Lib:
         self, core: CorePointer, now: float, first_set: Array[int], out: Array[BurstRow], room: int
     ) -> int: ...
     def se_core_restore_burst(self, core: CorePointer, burst: BurstRow, now: float) -> None: ...
+    def se_core_take_changed(
+        self, core: CorePointer, first_set: Array[int], out: Array[ChangedRow], room: int
+    ) -> int: ...
+    def se_core_take_lost(self, core: CorePointer) -> bool: ...
+    def se_core_read_source(
+        self,
+        core: CorePointer,
+        source: ChangedRow,
+        now: float,
+        penalty: Array[PenaltyRow],
+        strikes: Array[StrikesRow],
+        bursts: Array[BurstRow],
+        room: int,
+    ) -> int: ...
 
 ffi: _Ffi
 lib: _Lib

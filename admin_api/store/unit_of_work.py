@@ -18,12 +18,11 @@ from admin_api.store.identities.tokens import TokenRepository
 from admin_api.store.identities.totp import TotpRepository
 from admin_api.store.identities.users import UserRepository
 from admin_api.store.policy.blocks import BlockRepository
-from admin_api.store.policy.penalties import PenaltyRepository
 from admin_api.store.policy.revisions import RevisionRepository
 from admin_api.store.policy.rules import RuleRepository
 from admin_api.store.policy.table_snapshot import TableSnapshot
 from admin_api.store.settings import SettingRepository
-from admin_api.store.tables import StoredLocation, StoredSource
+from admin_api.store.tables import StoredLocation, StoredPenalty, StoredSource
 from admin_api.store.webhooks import WebhookRepository
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class UnitOfWork:
         self.changes = changes = ChangeLog(session, node, origin)
         self.devices = DeviceRepository(session)
         self.idempotency = IdempotencyRepository(session, clock)
-        self.penalties = PenaltyRepository(session, node)
+        self.penalties = TableSnapshot(session, StoredPenalty, node)
         self.revisions = RevisionRepository(session, clock)
         self.rules = RuleRepository(session, clock)
         self.sessions = SessionRepository(session, clock, node)

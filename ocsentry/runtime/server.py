@@ -18,7 +18,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from admin_api.clock import SYSTEM_CLOCK
-from admin_api.enforcement.engine_state import restore_engine_state, save_engine_state
+from admin_api.enforcement.engine_state import EngineStateSaver, restore_engine_state
 from admin_api.enforcement.kernel_filter import NoKernelFilter
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
@@ -239,6 +239,7 @@ class Server:
 
     async def _restore_engine_state(self) -> None:
         restored = await restore_engine_state(self._store, self._engine, self._control)
+        self._engine_state = EngineStateSaver(self._store, self._engine, self._control)
         self._made.push_async_callback(self._save_engine_state)
         if restored:
             self._events.emit(LogEvent.PENALTIES_RESTORED, count=restored)
@@ -257,8 +258,8 @@ class Server:
         self._tasks.append(asyncio.create_task(repeat(), name=what))
 
     async def _save_engine_state(self) -> None:
-        state = await save_engine_state(self._store, self._engine, self._control)
-        if state.left_out:
+        state = await self._engine_state.save()
+        if state is not None and state.left_out:
             self._events.emit(LogEvent.SOURCES_NOT_NOTED, noted=len(state.sources), left_out=state.left_out)
 
     async def _open_vpn(self) -> None:

@@ -106,6 +106,22 @@ class Burst:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceState:
+    """All that is known of a packed network. ``None`` and no bursts: nothing."""
+
+    network: bytes
+    length: int
+    penalty: Penalty | None
+    strikes: Strikes | None
+    bursts: tuple[Burst, ...]
+
+    @property
+    def text(self) -> str:
+        """The network as text, ``192.0.2.1/32``."""
+        return render_network(self.network, self.length)
+
+
+@dataclass(frozen=True, slots=True)
 class CoreCounters:
     """``verdicts``: how often each was given, without those never given."""
 
@@ -175,6 +191,12 @@ class Core(Protocol):
         """Count a saved burst at its latest possible time, so a source never waits shorter than before.
 
         Requires the bursts of a source in order, oldest first.
+        """
+
+    def take_changes(self, now: float, most: int) -> list[SourceState] | None:
+        """What is known at ``now`` of the networks whose penalty, strikes or bursts changed since the last call.
+
+        What ended as time passed is no change. ``None``: more than ``most`` changed, or it is not known which.
         """
 
     def rule_hits(self) -> dict[str, int]: ...

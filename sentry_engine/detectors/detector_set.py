@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from threading import Lock
 
 from sentry_engine.detectors.attempts import Attempt, Detector, Suspicion
 from sentry_engine.detectors.location import CountryDetector, Sighting, TravelDetector
 from sentry_engine.detectors.password_guessing import SprayDetector, StuffingDetector
 from sentry_engine.detectors.thresholds import Thresholds
+
+MAX_CHANGED = 4_096  # users that are noted one by one
 
 
 class DetectorSet:
@@ -18,6 +21,7 @@ class DetectorSet:
         self._lock = Lock()
         self._spray, self._stuffing = SprayDetector(), StuffingDetector()
         self._country, self._travel = CountryDetector(), TravelDetector()
+        self._changed: set[str] = set()
         self._detectors: tuple[Detector, ...] = (self._spray, self._stuffing, self._country, self._travel)
 
     def set_thresholds(self, thresholds: Thresholds) -> None:
@@ -29,24 +33,44 @@ class DetectorSet:
 
     def observe(self, attempt: Attempt) -> list[Suspicion]:
         with self._lock:
+            if attempt.success:
+                self._note_change(attempt.user)
             return [found for detector in self._detectors if (found := detector.observe(attempt))]
 
     def learn_countries(self, user: str, countries: frozenset[str]) -> None:
         with self._lock:
+            self._note_change(user)
             self._country.learn(user, countries)
 
     def learn_sighting(self, user: str, sighting: Sighting) -> None:
         with self._lock:
+            self._note_change(user)
             self._travel.learn(user, sighting)
 
     def locations(self) -> list[tuple[str, frozenset[str], Sighting | None]]:
         """User, known countries and last sighting of every user, least recently seen first."""
         with self._lock:
-            users = dict.fromkeys((*self._country.users(), *self._travel.users()))
-            return [(user, self._country.countries(user), self._travel.last(user)) for user in users]
+            return self._list(dict.fromkeys((*self._country.users(), *self._travel.users())))
+
+    def take_changed(self) -> list[tuple[str, frozenset[str], Sighting | None]] | None:
+        """As ``locations``, of the users whose location was learned, seen or forgotten since the last call.
+
+        In no order, and with users of whom nothing is known any more. ``None``: more than ``MAX_CHANGED`` of them.
+        """
+        with self._lock:
+            changed, self._changed = self._changed, set()
+            return self._list(changed) if len(changed) <= MAX_CHANGED else None
 
     def forget_user(self, user: str) -> None:
         """Delete what is known of a user's locations."""
         with self._lock:
+            self._note_change(user)
             self._country.forget(user)
             self._travel.forget(user)
+
+    def _list(self, users: Iterable[str]) -> list[tuple[str, frozenset[str], Sighting | None]]:
+        return [(user, self._country.countries(user), self._travel.last(user)) for user in users]
+
+    def _note_change(self, user: str) -> None:
+        if len(self._changed) <= MAX_CHANGED:
+            self._changed.add(user)

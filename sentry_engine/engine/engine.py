@@ -31,6 +31,7 @@ from sentry_engine.engine.leases import AdmissionRefused, ClientLimits, Lease, L
 from sentry_engine.engine.logins import check_user_rules, decide_connected, observe_login, settle_failures
 from sentry_engine.engine.penalties import clear_penalties
 from sentry_engine.engine.saved_state import SavedPenalty, SavedSource, State
+from sentry_engine.engine.state_changes import ChangeTaker, StateChanges
 from sentry_engine.engine.unpaid_failures import UnpaidFailures
 from sentry_engine.gc_pause import collector_paused
 from sentry_engine.policy.compiler import CompileSettings, compile_policy
@@ -82,6 +83,7 @@ class Engine:
         self.decisions = decisions
         self.detectors = DetectorSet()
         self._unpaid = UnpaidFailures()
+        self._changes = ChangeTaker()
         self._version = 0
         self._next_change: float | None = None
         self._events = EventNames()
@@ -353,6 +355,16 @@ class Engine:
         blocks = state_transfer.export_blocks(self.blocks()) if with_blocks else ()
         users = state_transfer.export_users(self.detectors, offset)
         return State(self.export_penalties(moment), blocks, sources, users, left_out)
+
+    def take_changes(self, now: float | None = None) -> StateChanges | None:
+        """What changed of the saved state, without blocks, since the last call. ``None``: save ``export_state``.
+
+        For one caller at a time.
+        """
+        with self._lock:
+            core, version, events = self._core, self._policy_version, self._events
+        offset = self._clock_offset()
+        return self._changes.take(core, self.detectors, self._now(now), offset, version, events.label_of)
 
     def import_state(self, state: State) -> int:
         """Add the state of an earlier engine to this one. Returns how many penalties are in force of it.

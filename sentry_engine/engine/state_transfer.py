@@ -13,8 +13,9 @@ from heapq import nlargest
 from operator import attrgetter
 
 from sentry_engine.addresses import pack_network, render_network
-from sentry_engine.cores.interface import Burst, Core, Strikes
+from sentry_engine.cores.interface import Burst, Core, Penalty, Strikes
 from sentry_engine.detectors import DetectorSet
+from sentry_engine.detectors.location import Sighting
 from sentry_engine.engine.blocks import make_block
 from sentry_engine.engine.saved_state import (
     MAX_COUNTRY,
@@ -30,11 +31,13 @@ from sentry_engine.engine.saved_state import (
 from sentry_engine.prefixes import Prefixes
 from sentry_engine.rules.model import PrefixRule
 
-NO_STRIKES = (0, math.inf)  # number, and when they are forgotten
-
 
 def export_penalties(core: Core, now: float, offset: float) -> tuple[SavedPenalty, ...]:
-    return tuple(SavedPenalty(p.text, _to_unix(p.until, offset), p.reason, p.rule_id) for p in core.penalties(now))
+    return tuple(save_penalty(penalty, offset) for penalty in core.penalties(now))
+
+
+def save_penalty(penalty: Penalty, offset: float) -> SavedPenalty:
+    return SavedPenalty(penalty.text, _to_unix(penalty.until, offset), penalty.reason, penalty.rule_id)
 
 
 def import_penalties(core: Core, saved: Iterable[SavedPenalty], now: float, offset: float) -> int:
@@ -63,18 +66,25 @@ def export_sources(
     core: Core, now: float, offset: float, name_event: Callable[[int], str]
 ) -> tuple[tuple[SavedSource, ...], int]:
     """The ``MAX_SOURCES`` sources with the most strikes and events, and how many more there are."""
-    strikes = {(s.network, s.length): (s.count, s.until) for s in core.strikes(now)}
-    events: dict[tuple[bytes, int], list[SavedEvents]] = {}
-    for b in core.bursts(now):
-        burst = SavedEvents(name_event(b.event), b.first + offset, b.last + offset, b.count)
-        events.setdefault((b.network, b.length), []).append(burst)
-    found = []
-    for source in strikes | events:
-        count, until = strikes.get(source, NO_STRIKES)
-        network, bursts = render_network(*source), tuple(events.get(source, ()))
-        found.append(SavedSource(network, count, _to_unix(until, offset), bursts))
+    strikes = {(s.network, s.length): s for s in core.strikes(now)}
+    bursts: dict[tuple[bytes, int], list[Burst]] = {}
+    for burst in core.bursts(now):
+        bursts.setdefault((burst.network, burst.length), []).append(burst)
+    found = [
+        save_source(render_network(*source), strikes.get(source), bursts.get(source, ()), offset, name_event)
+        for source in dict.fromkeys((*strikes, *bursts))
+    ]
     chosen = found if len(found) <= MAX_SOURCES else nlargest(MAX_SOURCES, found, key=attrgetter("weight"))
     return tuple(chosen), len(found) - len(chosen)
+
+
+def save_source(
+    network: str, strikes: Strikes | None, bursts: Iterable[Burst], offset: float, name_event: Callable[[int], str]
+) -> SavedSource:
+    """``bursts`` of one event are in order, oldest first."""
+    count, until = (0, math.inf) if strikes is None else (strikes.count, strikes.until)
+    events = tuple(SavedEvents(name_event(b.event), b.first + offset, b.last + offset, b.count) for b in bursts)
+    return SavedSource(network, count, _to_unix(until, offset), events)
 
 
 def import_sources(
@@ -97,9 +107,16 @@ def import_sources(
 
 
 def export_users(detectors: DetectorSet, offset: float) -> tuple[SavedUser, ...]:
-    """Known locations of users. Leaves out malformed countries and coordinates, and names that are too long."""
+    """Known locations of users."""
+    return save_users(detectors.locations(), offset)
+
+
+def save_users(
+    locations: Iterable[tuple[str, frozenset[str], Sighting | None]], offset: float
+) -> tuple[SavedUser, ...]:
+    """Leaves out malformed countries and coordinates, names that are too long, and users without a known location."""
     saved = []
-    for user, countries, sighting in detectors.locations():
+    for user, countries, sighting in locations:
         known = tuple(sorted(country for country in countries if len(country) <= MAX_COUNTRY))
         if sighting is None or not is_place(*sighting[:2]):
             saved.append(SavedUser(user, known, None, None))

@@ -4,11 +4,13 @@
 #include "core_internal.h"
 #include "memory/epoch.h"
 #include "nanoseconds.h"
+#include "state/penalty_rows.h"
 #include "table/lookup.h"
 
 #include <stdlib.h>
 
 _Static_assert(SE_MIN_BURST_ROOM == SE_MAX_SET_BURSTS, "a call takes the bursts of one set at least");
+_Static_assert(SE_MIN_CHANGED_ROOM == SE_WINDOW_WAYS && SE_MIN_CHANGED_ROOM == SE_PENALTY_WAYS, "a call takes the rows of one set at least");
 
 static struct se_network load_network(const uint8_t network[16], uint8_t length)
 {
@@ -56,10 +58,36 @@ void se_core_pay_back(struct se_core *core, const uint8_t address[16], uint32_t 
         struct se_network source = se_source_of(in_force->policy, se_address_load(address));
         struct se_window_key key = se_key_of(state, &source, event);
         struct se_window_set *set = se_window_lock(state->windows, &key);
-        se_window_pay_back(set, &key, points);
+        se_window_pay_back(state->windows, set, &key, points);
         se_window_unlock(set);
     }
     se_epoch_leave(slot);
+}
+
+static struct se_penalty_row make_penalty_row(const struct se_penalty *penalty)
+{
+    struct se_penalty_row row = {
+        .until = se_to_seconds(penalty->until),
+        .kept_rule = penalty->rule,
+        .strikes = penalty->strikes,
+        .length = penalty->network.length,
+        .reason = penalty->reason,
+    };
+
+    se_address_store(row.network, penalty->network.address);
+    return row;
+}
+
+static struct se_strikes_row make_strikes_row(const struct se_strikes *strikes)
+{
+    struct se_strikes_row row = {
+        .until = se_to_seconds(strikes->remembered_until),
+        .count = strikes->count,
+        .length = strikes->source.length,
+    };
+
+    se_address_store(row.network, strikes->source.address);
+    return row;
 }
 
 uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_row *out, uint32_t room)
@@ -70,16 +98,8 @@ uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_r
     if (!found)
         return 0;
     count = se_penalties_list(se_core_state(core)->penalties, se_to_ns(now), found, room);
-    for (uint32_t i = 0; i < count && i < room; i++) {
-        out[i] = (struct se_penalty_row){
-            .until = se_to_seconds(found[i].until),
-            .kept_rule = found[i].rule,
-            .strikes = found[i].strikes,
-            .length = found[i].network.length,
-            .reason = found[i].reason,
-        };
-        se_address_store(out[i].network, found[i].network.address);
-    }
+    for (uint32_t i = 0; i < count && i < room; i++)
+        out[i] = make_penalty_row(&found[i]);
     free(found);
     return count;
 }
@@ -92,14 +112,8 @@ uint32_t se_core_strikes(struct se_core *core, double now, struct se_strikes_row
     if (!found)
         return 0;
     count = se_penalties_strikes(se_core_state(core)->penalties, se_to_ns(now), found, room);
-    for (uint32_t i = 0; i < count && i < room; i++) {
-        out[i] = (struct se_strikes_row){
-            .until = se_to_seconds(found[i].remembered_until),
-            .count = found[i].count,
-            .length = found[i].source.length,
-        };
-        se_address_store(out[i].network, found[i].source.address);
-    }
+    for (uint32_t i = 0; i < count && i < room; i++)
+        out[i] = make_strikes_row(&found[i]);
     free(found);
     return count;
 }
@@ -168,4 +182,77 @@ void se_core_restore_burst(struct se_core *core, const struct se_burst_row *row,
         se_window_unlock(set);
     }
     se_epoch_leave(slot);
+}
+
+/* Counts the sets of both tables: those of the windows, then those of the penalties. */
+static uint32_t next_changed(struct se_state_tables *state, uint32_t set)
+{
+    if (set < SE_WINDOW_SETS)
+        set = se_windows_next_changed(state->windows, set);
+    return set < SE_WINDOW_SETS ? set : SE_WINDOW_SETS + se_penalties_next_changed(state->penalties, set - SE_WINDOW_SETS);
+}
+
+uint32_t se_core_take_changed(struct se_core *core, uint32_t *set, struct se_changed_row *out, uint32_t room)
+{
+    struct se_state_tables *state = se_core_state(core);
+    struct se_network changed[SE_MIN_CHANGED_ROOM];
+    uint32_t count = 0, next = next_changed(state, *set);
+
+    for (; next < SE_WINDOW_SETS + SE_PENALTY_SETS && room - count >= SE_MIN_CHANGED_ROOM; next = next_changed(state, next + 1)) {
+        uint32_t found = next < SE_WINDOW_SETS ? se_windows_take_changed(state->windows, next, changed)
+                                               : se_penalties_take_changed(state->penalties, next - SE_WINDOW_SETS, changed);
+        for (uint32_t i = 0; i < found; i++) {
+            out[count] = (struct se_changed_row){.length = changed[i].length};
+            se_address_store(out[count++].network, changed[i].address);
+        }
+    }
+    *set = next < SE_WINDOW_SETS + SE_PENALTY_SETS ? next : SE_NO_MORE_SETS;
+    return count;
+}
+
+bool se_core_take_lost(struct se_core *core)
+{
+    bool windows = se_windows_take_lost(se_core_state(core)->windows);
+
+    return se_penalties_take_lost(se_core_state(core)->penalties) || windows;
+}
+
+static uint32_t read_bursts(struct se_core *core, const struct se_policy *policy, const struct se_network *source, double now,
+                            struct se_burst_row *out, uint32_t room)
+{
+    struct se_state_tables *state = se_core_state(core);
+    struct se_burst bursts[SE_MAX_SET_BURSTS];
+    uint32_t count = 0;
+
+    for (uint32_t event = 0; event < policy->snapshot->event_count && room - count >= SE_MIN_BURST_ROOM; event++) {
+        const struct se_limit *limit = se_find_limit(policy, source->address, event);
+        if (!limit)
+            continue;
+        struct se_window_key key = se_key_of(state, source, event);
+        struct se_window_set *set = se_window_lock(state->windows, &key);
+        uint32_t found = se_window_list(set, &key, limit, se_to_ns(now), bursts);
+        se_window_unlock(set);
+        for (uint32_t i = 0; i < found; i++)
+            out[count++] = make_burst_row(&bursts[i], now);
+    }
+    return count;
+}
+
+uint32_t se_core_read_source(struct se_core *core, const struct se_changed_row *row, double now, struct se_penalty_row *penalty,
+                             struct se_strikes_row *strikes, struct se_burst_row *bursts, uint32_t room)
+{
+    struct se_network source = load_network(row->network, row->length);
+    struct se_epoch_slot *slot = se_epoch_enter();
+    const struct se_in_force *in_force = se_core_in_force(core);
+    struct se_penalty found_penalty;
+    struct se_strikes found_strikes;
+    uint32_t count = 0;
+
+    if (in_force)
+        count = read_bursts(core, in_force->policy, &source, now, bursts, room);
+    se_epoch_leave(slot);
+    se_penalties_read(se_core_state(core)->penalties, &source, se_to_ns(now), &found_penalty, &found_strikes);
+    *penalty = make_penalty_row(&found_penalty);
+    *strikes = make_strikes_row(&found_strikes);
+    return count;
 }

@@ -13,6 +13,8 @@
 
 #include "core.h"
 
+#include <stdbool.h>
+
 #define SE_NO_MORE_SETS 0xffffffffu
 #define SE_MIN_BURST_ROOM 96u /* bursts of one set of the sliding windows: eight rows of twelve */
 
@@ -65,5 +67,30 @@ uint32_t se_core_bursts(struct se_core *core, double now, uint32_t *set, struct 
 
 /* Counts a burst again if the policy in force limits its event. The caller passes bursts of one source oldest first. */
 void se_core_restore_burst(struct se_core *core, const struct se_burst_row *burst, double now);
+
+#define SE_MIN_CHANGED_ROOM 8u /* rows of one set */
+
+struct se_changed_row {
+    uint8_t network[16];
+    uint8_t length;
+    uint8_t reserved[7];
+};
+
+/*
+ * Copies the networks of rows that changed since they were copied last, from set number `*set` on, up to `room` (at least
+ * SE_MIN_CHANGED_ROOM), and returns how many. One network may come several times. Sets `*set` as se_core_bursts does. Touches
+ * only the sets with changed rows. What ends by itself, as time passes, is no change.
+ */
+uint32_t se_core_take_changed(struct se_core *core, uint32_t *set, struct se_changed_row *out, uint32_t room);
+
+/* True if rows that mattered were evicted or cleared since the last call. Their networks are not among the changed ones. */
+bool se_core_take_lost(struct se_core *core);
+
+/*
+ * Copies all that is known of a network: its penalty (`until` 0: none), its strikes (`count` 0: none), and up to `room` (at
+ * least SE_MIN_BURST_ROOM) bursts, of which it returns the number.
+ */
+uint32_t se_core_read_source(struct se_core *core, const struct se_changed_row *source, double now, struct se_penalty_row *penalty,
+                             struct se_strikes_row *strikes, struct se_burst_row *bursts, uint32_t room);
 
 #endif

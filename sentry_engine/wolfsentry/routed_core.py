@@ -16,7 +16,7 @@ from typing import Protocol
 
 from sentry_engine.addresses import render_address
 from sentry_engine.cores.bulk import BulkDecisions
-from sentry_engine.cores.interface import Burst, Core, CoreCounters, Penalty, Request, Step, Strikes
+from sentry_engine.cores.interface import Burst, Core, CoreCounters, Penalty, Request, SourceState, Step, Strikes
 from sentry_engine.cores.plan import Plan, PrefixTable, Tier
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Verdict
 from sentry_engine.wolfsentry import Endpoint, Outcome, Traffic
@@ -138,6 +138,9 @@ class RoutedCore(BulkDecisions):
 
     def restore_burst(self, burst: Burst, now: float) -> None:
         self._inner.restore_burst(burst, now)
+
+    def take_changes(self, now: float, most: int) -> list[SourceState] | None:
+        return self._inner.take_changes(now, most)
 
     def _ask(self, request: Request, *, count: bool) -> Verdict | None:
         """The verdict of the first table with a deciding route."""

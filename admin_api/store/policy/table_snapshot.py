@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A table that is replaced and read as a whole: the saved engine state (``sentry_engine.engine.saved_state``).
+"""A table that is read as a whole and written by what changed: the saved engine state (``sentry_engine.engine``).
 
 Each node of a fleet has its own rows.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from admin_api.store.columns import Base
 
-ROWS_AT_A_TIME = 1_000  # rows of one insert; preparing them takes the event loop about 10 ms
+ROWS_AT_A_TIME = 1_000  # rows of one statement; preparing an insert takes the event loop about 10 ms
 
 
 class TableSnapshot:
@@ -28,10 +28,22 @@ class TableSnapshot:
         self._session = session
         self._table = table
         self._columns = inspect(table).columns
+        (self._key,) = (column for column in inspect(table).primary_key if column.name != "node")
         self._node = node
 
     async def replace_all(self, rows: Iterable[Mapping[str, Any]]) -> None:
         await self._session.execute(delete(self._table).where(self._columns["node"] == self._node))
+        await self._insert(rows)
+
+    async def change(self, rows: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Replace the rows of these keys; ``None`` removes one. Writes no other row."""
+        keys = iter(rows)
+        while some := list(islice(keys, ROWS_AT_A_TIME)):
+            mine = self._columns["node"] == self._node, self._key.in_(some)
+            await self._session.execute(delete(self._table).where(*mine))
+        await self._insert(row for row in rows.values() if row is not None)
+
+    async def _insert(self, rows: Iterable[Mapping[str, Any]]) -> None:
         rest = iter(rows)
         while some := [{**row, "node": self._node} for row in islice(rest, ROWS_AT_A_TIME)]:
             await self._session.execute(insert(self._table), some)
@@ -43,5 +55,4 @@ class TableSnapshot:
 
     async def remove(self, key: str) -> None:
         """Remove the rows with this key, of all nodes."""
-        (column,) = (one for one in inspect(self._table).primary_key if one.name != "node")
-        await self._session.execute(delete(self._table).where(column == key))
+        await self._session.execute(delete(self._table).where(self._key == key))

@@ -15,9 +15,19 @@ from threading import Lock
 
 from sentry_engine.addresses import Source, mask, render_network
 from sentry_engine.cores.decision import CoreDecision
-from sentry_engine.cores.interface import BlockedNetwork, Burst, CoreCounters, Penalty, Request, Step, Strikes
+from sentry_engine.cores.interface import (
+    BlockedNetwork,
+    Burst,
+    CoreCounters,
+    Penalty,
+    Request,
+    SourceState,
+    Step,
+    Strikes,
+)
 from sentry_engine.cores.native.blocks import BlockNumbers
 from sentry_engine.cores.native.calls import open_fast_calls
+from sentry_engine.cores.native.changes import read_states, take_changed
 from sentry_engine.cores.native.columns import REASON_CODES
 from sentry_engine.cores.native.library import ffi, lib
 from sentry_engine.cores.native.policies import BuiltPolicy, PolicySlots, list_hits
@@ -207,6 +217,11 @@ class NativeCore:
         row.network, row.length, row.event = burst.network, burst.length, burst.event
         row.first, row.last, row.count = burst.first, burst.last, burst.count
         lib.se_core_restore_burst(self._require_open(), row, now)
+
+    def take_changes(self, now: float, most: int) -> list[SourceState] | None:
+        core = self._require_open()
+        changed = take_changed(core, most)
+        return None if changed is None else list(read_states(core, changed, now, self._read_penalty))
 
     def rule_hits(self) -> dict[str, int]:
         core = self._require_open()

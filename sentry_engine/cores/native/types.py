@@ -186,6 +186,13 @@ class BurstRow(Protocol):
     length: int
 
 
+class ChangedRow(Protocol):
+    """``struct se_changed_row``"""
+
+    network: Bytes | bytes
+    length: int
+
+
 class CountersStruct(Protocol):
     """``struct se_counters``"""
 

@@ -143,6 +143,9 @@ class ReferenceCore(BulkDecisions):
             if self._still_counts(burst, now):
                 self._windows.restore_burst(burst, now)
 
+    def take_changes(self, now: float, most: int) -> None:
+        """This core notes no changes."""
+
     def _still_counts(self, burst: Burst, now: float) -> bool:
         limit = find_limit(self._indexed, burst.network, burst.event) if self._indexed else None
         return limit is not None and not reached(now, burst.last + limit.window)

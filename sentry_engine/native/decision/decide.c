@@ -235,7 +235,7 @@ static bool is_over_window(struct walk *walk, const struct se_limit *limit, cons
     } else if ((wait = se_window_wait(set, &key, limit, now)) != 0) {
         *verdict = apply_penalty(walk, limit, source, wait);
         if (!walk->step && se_penalty_find(walk->state->penalties, walk->address, now, &penalty))
-            se_window_clear(set, &key);
+            se_window_clear(walk->state->windows, set, &key);
     } else {
         over = false;
         if (!walk->step)
@@ -268,7 +268,7 @@ static void pay_back(struct walk *walk, const struct se_network *source)
             continue;
         struct se_window_key key = se_key_of(walk->state, source, payback->from_event);
         struct se_window_set *set = se_window_lock(walk->state->windows, &key);
-        se_window_pay_back(set, &key, payback->points);
+        se_window_pay_back(walk->state->windows, set, &key, payback->points);
         se_window_unlock(set);
     }
 }

@@ -150,6 +150,7 @@ uint32_t se_penalties_clear(struct se_penalties *box, const struct se_network *n
             if (!row->taken || row->length < network->length || !se_network_contains(network, row->address))
                 continue;
             ended += now < row->until;
+            atomic_store_explicit(&box->lost, true, memory_order_relaxed);
             se_penalty_row_remove(box, i);
         }
         se_spinlock_unlock(&box->writing);
@@ -214,6 +215,51 @@ void se_penalty_restore_strikes(struct se_penalties *box, const struct se_strike
         se_penalty_row_show(box, row, known->strikes);
     }
     se_spinlock_unlock(&box->writing);
+}
+
+void se_penalties_read(struct se_penalties *box, const struct se_network *network, uint64_t now,
+                       struct se_penalty *penalty, struct se_strikes *strikes)
+{
+    uint32_t at;
+
+    *penalty = (struct se_penalty){.network = *network};
+    *strikes = (struct se_strikes){.source = *network};
+    se_spinlock_lock(&box->writing);
+    at = se_penalty_row_find(box, network);
+    if (at != SE_NO_PENALTY_ROW) {
+        const struct se_penalty_entry *row = &box->rows[at];
+        if (now < row->until)
+            *penalty = se_penalty_row_read(row);
+        if (now < row->remembered_until)
+            *strikes = (struct se_strikes){*network, row->remembered_until, row->strikes};
+    }
+    se_spinlock_unlock(&box->writing);
+}
+
+uint32_t se_penalties_next_changed(const struct se_penalties *box, uint32_t set)
+{
+    return se_next_mark(box->changed, set, SE_PENALTY_SETS);
+}
+
+uint32_t se_penalties_take_changed(struct se_penalties *box, uint32_t set, struct se_network *out)
+{
+    uint32_t count = 0;
+
+    se_spinlock_lock(&box->writing);
+    se_unmark(box->changed, set);
+    for (uint32_t i = set * SE_PENALTY_WAYS; i < (set + 1) * SE_PENALTY_WAYS; i++) {
+        struct se_penalty_entry *row = &box->rows[i];
+        if (row->changed)
+            out[count++] = (struct se_network){row->address, row->length};
+        row->changed = 0;
+    }
+    se_spinlock_unlock(&box->writing);
+    return count;
+}
+
+bool se_penalties_take_lost(struct se_penalties *box)
+{
+    return atomic_exchange_explicit(&box->lost, false, memory_order_relaxed);
 }
 
 uint32_t se_penalties_used(const struct se_penalties *box)

@@ -61,6 +61,20 @@ uint32_t se_penalties_list(struct se_penalties *penalties, uint64_t now, struct 
 uint32_t se_penalties_strikes(struct se_penalties *penalties, uint64_t now, struct se_strikes *out, uint32_t room);
 void se_penalty_restore_strikes(struct se_penalties *penalties, const struct se_strikes *strikes, uint64_t now);
 
+/* Copies the penalty and the strikes of a network: `until` 0 and `count` 0 if it has none at `now`. */
+void se_penalties_read(struct se_penalties *penalties, const struct se_network *network, uint64_t now,
+                       struct se_penalty *penalty, struct se_strikes *strikes);
+
+/*
+ * The first set from `set` on with rows that changed since they were taken, or SE_PENALTY_SETS; and the networks of those
+ * rows, which count as unchanged from then on. Time alone changes no row.
+ */
+uint32_t se_penalties_next_changed(const struct se_penalties *penalties, uint32_t set);
+uint32_t se_penalties_take_changed(struct se_penalties *penalties, uint32_t set, struct se_network *out);
+
+/* True if rows that mattered were evicted or cleared since the last call: they are not among the changed ones. */
+bool se_penalties_take_lost(struct se_penalties *penalties);
+
 /* Rows taken, in penalty or remembered. */
 uint32_t se_penalties_used(const struct se_penalties *penalties);
 

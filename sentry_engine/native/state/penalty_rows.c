@@ -138,6 +138,12 @@ static void set_tag(struct se_penalties *box, uint32_t row, uint8_t tag)
     atomic_store_explicit(&box->tags[row / SE_PENALTY_WAYS], tags, memory_order_release);
 }
 
+static void note_change(struct se_penalties *box, uint32_t row)
+{
+    box->rows[row].changed = 1;
+    se_mark(box->changed, row / SE_PENALTY_WAYS);
+}
+
 void se_penalty_row_remove(struct se_penalties *box, uint32_t row)
 {
     unlink_row(box, row);
@@ -172,8 +178,11 @@ uint32_t se_penalty_row_take(struct se_penalties *box, const struct se_network *
     }
     if (eviction_rank(&box->rows[chosen], now) == SE_FOREVER)
         return SE_NO_PENALTY_ROW;
-    if (box->rows[chosen].taken)
+    if (box->rows[chosen].taken) {
+        if (now < box->rows[chosen].until || now < box->rows[chosen].remembered_until)
+            atomic_store_explicit(&box->lost, true, memory_order_relaxed);
         se_penalty_row_remove(box, chosen);
+    }
     se_spinlock_lock(&box->locks[set]);
     box->rows[chosen] = (struct se_penalty_entry){.address = network->address, .length = network->length, .taken = 1, .next = SE_NO_PENALTY_ROW};
     se_spinlock_unlock(&box->locks[set]);
@@ -192,6 +201,7 @@ void se_penalty_row_fill(struct se_penalties *box, uint32_t row, const struct se
     box->rows[row].shown = penalty->strikes;
     box->rows[row].reason = penalty->reason;
     se_spinlock_unlock(&box->locks[row / SE_PENALTY_WAYS]);
+    note_change(box, row);
 }
 
 void se_penalty_row_show(struct se_penalties *box, uint32_t row, uint16_t strikes)
@@ -199,6 +209,7 @@ void se_penalty_row_show(struct se_penalties *box, uint32_t row, uint16_t strike
     se_spinlock_lock(&box->locks[row / SE_PENALTY_WAYS]);
     box->rows[row].shown = strikes;
     se_spinlock_unlock(&box->locks[row / SE_PENALTY_WAYS]);
+    note_change(box, row);
 }
 
 uint32_t se_penalty_row_find(const struct se_penalties *box, const struct se_network *network)

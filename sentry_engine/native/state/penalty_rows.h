@@ -12,6 +12,7 @@
 #include "memory/spinlock.h"
 #include "plan.h"
 #include "state/penalty.h"
+#include "state/set_marks.h"
 #include "state/siphash.h"
 
 #include <stdbool.h>
@@ -34,7 +35,8 @@ struct se_penalty_entry {
     uint32_t next;             /* in the chain of its group; SE_NO_PENALTY_ROW: the last */
     uint16_t strikes;          /* that count towards the next penalty */
     uint16_t shown;            /* se_penalty.strikes */
-    uint8_t length, reason, taken, reserved;
+    uint8_t length, reason, taken;
+    uint8_t changed;           /* since it was taken. Under `writing` */
 };
 
 _Static_assert(sizeof(struct se_penalty_entry) == 48, "eight rows are six cache lines");
@@ -49,6 +51,8 @@ struct se_penalties {
     uint32_t of_length[SE_PREFIX_LENGTHS];           /* rows by the length of their network. Under `writing` */
     _Atomic uint64_t has_length[3];                  /* bit set of the lengths that have rows */
     _Atomic uint32_t used;
+    _Atomic uint64_t changed[SE_MARK_WORDS(SE_PENALTY_SETS)]; /* the sets with changed rows */
+    atomic_bool lost; /* a row went that was in penalty or remembered. Under `writing` */
 };
 
 /* The functions below require the lock `writing`. */
@@ -59,10 +63,10 @@ uint32_t se_penalty_row_find(const struct se_penalties *box, const struct se_net
 /* As se_penalty_row_find; inserts the network if it is missing. SE_NO_PENALTY_ROW: its set is full of endless penalties. */
 uint32_t se_penalty_row_take(struct se_penalties *box, const struct se_network *network, uint64_t now);
 
-/* Sets the penalty of a row. */
+/* Sets the penalty of a row, and notes that the row changed. */
 void se_penalty_row_fill(struct se_penalties *box, uint32_t row, const struct se_penalty *penalty);
 
-/* Sets the strikes that are shown of a row. */
+/* As se_penalty_row_fill, of the strikes that are shown. */
 void se_penalty_row_show(struct se_penalties *box, uint32_t row, uint16_t strikes);
 void se_penalty_row_remove(struct se_penalties *box, uint32_t row);
 

@@ -4,19 +4,21 @@
 #include "memory/block.h"
 #include "memory/spinlock.h"
 #include "mix.h"
+#include "state/set_marks.h"
 #include "state/window_row.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define WAYS 8u
+#define WAYS SE_WINDOW_WAYS
 #define IDLE_SHIFT 24u /* idle_at is in units of 16.8 ms: wraps after two years */
 
 struct se_window_set {
     struct se_spinlock lock;
     uint16_t tag[WAYS];     /* of the row's hash; 0: free */
     uint32_t idle_at[WAYS]; /* in IDLE_SHIFT units, rounded up */
-    uint8_t reserved[12];
+    uint8_t changed; /* a bit for each way that changed since it was taken */
+    uint8_t reserved[11];
     struct se_window_row row[WAYS];
 };
 
@@ -25,10 +27,12 @@ _Static_assert(sizeof(struct se_window_set) == 576, "a set is nine cache lines")
 struct se_windows {
     struct se_window_set *set; /* SE_WINDOW_SETS of them, from se_block_map */
     _Atomic uint64_t used, evicted;
-    _Atomic uint64_t touched[SE_WINDOW_SETS / 64]; /* a bit for each set that ever had a row: the others are not walked */
+    _Atomic uint64_t touched[SE_MARK_WORDS(SE_WINDOW_SETS)]; /* the sets that ever had a row: the others are not walked */
+    _Atomic uint64_t changed[SE_MARK_WORDS(SE_WINDOW_SETS)]; /* the sets with rows that changed since they were taken */
+    atomic_bool lost;
 };
 
-_Static_assert(SE_WINDOW_SETS % 64 == 0, "sets fill the words of `touched`");
+_Static_assert(SE_WINDOW_SETS % 64 == 0, "sets fill the words of their marks");
 
 int se_windows_open(struct se_windows **out)
 {
@@ -124,23 +128,16 @@ static unsigned choose_way(const struct se_window_set *set, uint64_t now)
     return chosen;
 }
 
-static uint64_t bit_of(uint32_t set)
-{
-    return UINT64_C(1) << set % 64;
-}
-
 /* Without touching the set: its memory may not exist yet. */
 static bool is_touched(const struct se_windows *windows, uint32_t set)
 {
-    return atomic_load_explicit(&windows->touched[set / 64], memory_order_relaxed) & bit_of(set);
+    return se_is_marked(windows->touched, set);
 }
 
-static void touch(struct se_windows *windows, const struct se_window_set *set)
+static void note_change(struct se_windows *windows, struct se_window_set *set, unsigned way)
 {
-    uint32_t number = (uint32_t)(set - windows->set);
-
-    if (!is_touched(windows, number))
-        atomic_fetch_or_explicit(&windows->touched[number / 64], bit_of(number), memory_order_relaxed);
+    set->changed = (uint8_t)(set->changed | 1u << way);
+    se_mark(windows->changed, (uint32_t)(set - windows->set));
 }
 
 static unsigned take_way(struct se_windows *windows, struct se_window_set *set, const struct se_window_key *key,
@@ -148,7 +145,9 @@ static unsigned take_way(struct se_windows *windows, struct se_window_set *set, 
 {
     unsigned way = choose_way(set, now);
 
-    touch(windows, set);
+    se_mark(windows->touched, (uint32_t)(set - windows->set));
+    if (set->tag[way] && set->row[way].used && !is_idle(set, way, now))
+        atomic_store_explicit(&windows->lost, true, memory_order_relaxed);
     atomic_fetch_add_explicit(set->tag[way] ? &windows->evicted : &windows->used, 1, memory_order_relaxed);
     set->tag[way] = tag_of(key);
     set->row[way] = (struct se_window_row){
@@ -176,17 +175,26 @@ void se_window_add(struct se_windows *windows, struct se_window_set *set, const 
     else
         se_row_add_to_buckets(row, limit, unit_now, 1);
     set->idle_at[way] = (uint32_t)((now + limit->window) >> IDLE_SHIFT) + 1;
+    note_change(windows, set, way);
 }
 
-void se_window_clear(struct se_window_set *set, const struct se_window_key *key)
+/* Drops all events of a row. */
+static void empty_row(struct se_windows *windows, struct se_window_set *set, unsigned way)
+{
+    if (set->row[way].used)
+        note_change(windows, set, way);
+    set->row[way].used = 0;
+}
+
+void se_window_clear(struct se_windows *windows, struct se_window_set *set, const struct se_window_key *key)
 {
     unsigned way = find_way(set, key);
 
     if (way < WAYS)
-        set->row[way].used = 0;
+        empty_row(windows, set, way);
 }
 
-void se_window_pay_back(struct se_window_set *set, const struct se_window_key *key, uint32_t points)
+void se_window_pay_back(struct se_windows *windows, struct se_window_set *set, const struct se_window_key *key, uint32_t points)
 {
     unsigned way = find_way(set, key);
     struct se_window_row *row;
@@ -194,6 +202,8 @@ void se_window_pay_back(struct se_window_set *set, const struct se_window_key *k
     if (way == WAYS)
         return;
     row = &set->row[way];
+    if (points && row->used)
+        note_change(windows, set, way);
     while (points && row->used) {
         struct se_window_bucket *newest = &row->bucket[row->used - 1];
         if (row->kind == SE_WINDOW_BUCKETS && newest->count > points) {
@@ -219,10 +229,53 @@ void se_windows_clear(struct se_windows *windows, const struct se_network *netwo
         se_spinlock_lock(&set->lock);
         for (unsigned way = 0; way < WAYS; way++) {
             if (set->tag[way] && is_inside(&set->row[way], network))
-                set->row[way].used = 0;
+                empty_row(windows, set, way);
         }
         se_spinlock_unlock(&set->lock);
     }
+}
+
+static uint32_t list_way(const struct se_window_set *set, unsigned way, const struct se_limit *limit, uint64_t now,
+                         struct se_burst *out)
+{
+    struct se_window_row row = set->row[way];
+
+    se_row_refresh(&row, limit, is_idle(set, way, now), now);
+    return se_row_list(&row, limit, now, out);
+}
+
+uint32_t se_window_list(const struct se_window_set *set, const struct se_window_key *key, const struct se_limit *limit,
+                        uint64_t now, struct se_burst out[SE_MAX_SET_BURSTS])
+{
+    unsigned way = find_way(set, key);
+
+    return way == WAYS ? 0 : list_way(set, way, limit, now, out);
+}
+
+uint32_t se_windows_next_changed(const struct se_windows *windows, uint32_t set)
+{
+    return se_next_mark(windows->changed, set, SE_WINDOW_SETS);
+}
+
+uint32_t se_windows_take_changed(struct se_windows *windows, uint32_t number, struct se_network out[SE_WINDOW_WAYS])
+{
+    struct se_window_set *set = &windows->set[number];
+    uint32_t count = 0;
+
+    se_spinlock_lock(&set->lock);
+    se_unmark(windows->changed, number);
+    for (unsigned way = 0; way < WAYS; way++) {
+        if (set->changed & 1u << way)
+            out[count++] = (struct se_network){se_row_address(&set->row[way]), set->row[way].length};
+    }
+    set->changed = 0;
+    se_spinlock_unlock(&set->lock);
+    return count;
+}
+
+bool se_windows_take_lost(struct se_windows *windows)
+{
+    return atomic_exchange_explicit(&windows->lost, false, memory_order_relaxed);
 }
 
 uint32_t se_windows_list(struct se_windows *windows, uint32_t number, se_limit_finder find_limit, const void *policy,
@@ -235,14 +288,11 @@ uint32_t se_windows_list(struct se_windows *windows, uint32_t number, se_limit_f
         return 0;
     se_spinlock_lock(&set->lock);
     for (unsigned way = 0; way < WAYS; way++) {
-        struct se_window_row row = set->row[way];
         const struct se_limit *limit = NULL;
         if (set->tag[way])
-            limit = find_limit(policy, se_row_address(&row), row.event);
-        if (!limit)
-            continue;
-        se_row_refresh(&row, limit, is_idle(set, way, now), now);
-        count += se_row_list(&row, limit, now, out + count);
+            limit = find_limit(policy, se_row_address(&set->row[way]), set->row[way].event);
+        if (limit)
+            count += list_way(set, way, limit, now, out + count);
     }
     se_spinlock_unlock(&set->lock);
     return count;
@@ -271,6 +321,7 @@ void se_window_restore(struct se_windows *windows, struct se_window_set *set, co
     idle_at = (uint32_t)((now + limit->window - (last << limit->unit_shift)) >> IDLE_SHIFT) + 1;
     if (is_empty || (int32_t)(idle_at - set->idle_at[way]) > 0)
         set->idle_at[way] = idle_at;
+    note_change(windows, set, way);
 }
 
 uint64_t se_windows_used(const struct se_windows *windows)

@@ -16,6 +16,7 @@
 #include "plan.h"
 
 #define SE_WINDOW_SETS 32768u /* of 576 bytes: 262 144 rows in 18 MB */
+#define SE_WINDOW_WAYS 8u
 
 struct se_windows;
 struct se_window_set;
@@ -44,8 +45,8 @@ void se_window_add(struct se_windows *windows, struct se_window_set *set, const 
                    const struct se_limit *limit, uint64_t now);
 
 /* Clears all events of a key, or its `points` newest ones. Requires the lock of the set. */
-void se_window_clear(struct se_window_set *set, const struct se_window_key *key);
-void se_window_pay_back(struct se_window_set *set, const struct se_window_key *key, uint32_t points);
+void se_window_clear(struct se_windows *windows, struct se_window_set *set, const struct se_window_key *key);
+void se_window_pay_back(struct se_windows *windows, struct se_window_set *set, const struct se_window_key *key, uint32_t points);
 
 /* Clears the events of all sources inside a network, set after set. */
 void se_windows_clear(struct se_windows *windows, const struct se_network *network);
@@ -68,6 +69,20 @@ typedef const struct se_limit *(*se_limit_finder)(const void *policy, struct se_
  */
 uint32_t se_windows_list(struct se_windows *windows, uint32_t set, se_limit_finder find_limit, const void *policy,
                          uint64_t now, struct se_burst out[SE_MAX_SET_BURSTS]);
+
+/* As se_windows_list, of one key. Requires the lock of the set. */
+uint32_t se_window_list(const struct se_window_set *set, const struct se_window_key *key, const struct se_limit *limit,
+                        uint64_t now, struct se_burst out[SE_MAX_SET_BURSTS]);
+
+/*
+ * The first set from `set` on with rows that changed since they were taken, or SE_WINDOW_SETS; and the sources of those rows,
+ * which count as unchanged from then on. Time alone changes no row.
+ */
+uint32_t se_windows_next_changed(const struct se_windows *windows, uint32_t set);
+uint32_t se_windows_take_changed(struct se_windows *windows, uint32_t set, struct se_network out[SE_WINDOW_WAYS]);
+
+/* True if a row whose events may still count was evicted since the last call: its source is not among the changed ones. */
+bool se_windows_take_lost(struct se_windows *windows);
 
 /*
  * Counts a burst of an earlier core. It is never counted as older than the newest event of its row: it may expire late, not

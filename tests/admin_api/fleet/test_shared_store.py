@@ -10,7 +10,6 @@ import pytest_asyncio
 
 from admin_api.store import Store
 from admin_api.store.failures import StoreInUseError
-from admin_api.store.tables import StoredPenalty
 from vpn_frontend.ports import JournalEntry, Stage
 
 pytestmark = pytest.mark.asyncio
@@ -62,7 +61,7 @@ async def test_a_starting_node_leaves_the_sessions_of_another_alone(nodes, view)
 async def test_each_node_keeps_the_state_of_its_own_engine(nodes):
     networks = {"n1": "198.51.100.7/32", "n2": "203.0.113.9/32"}
     for store in nodes:
-        penalty = StoredPenalty(network=networks[store.node], until=None, reason="rate", rule_id=None)
+        penalty = {"network": networks[store.node], "until": None, "reason": "rate", "rule_id": None}
         source = {"network": networks[store.node], "strikes": 1, "forgotten_at": None, "events": []}
         place = {"user": "alice", "countries": [store.node], "place": None, "seen_at": None}
         async with store.write() as unit:
@@ -71,7 +70,7 @@ async def test_each_node_keeps_the_state_of_its_own_engine(nodes):
             await unit.locations.replace_all([place])
     for store in nodes:
         async with store.read() as unit:
-            assert [row.network for row in await unit.penalties.read_all()] == [networks[store.node]]
+            assert [row["network"] for row in await unit.penalties.read_all()] == [networks[store.node]]
             assert [row["network"] for row in await unit.sources.read_all()] == [networks[store.node]]
             assert [row["countries"] for row in await unit.locations.read_all()] == [[store.node]]
     async with nodes[0].write() as unit:
