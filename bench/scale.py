@@ -79,7 +79,7 @@ def limits(costs: Costs, load: Load, cores: int) -> dict[str, float]:
 
 # AMD EPYC (Zen 5), 2 cores: docs/performance.md, "A larger machine".
 MEASURED = Costs(
-    idle=fit([(1000, 0.0043), (10_000, 0.0319)]),
+    idle=fit([(1000, 0.00288), (10_000, 0.0032)]),
     traffic=fit([(1, 0.54), (2, 0.57)]),
     login=0.46e-3,
     python=0.59 * 0.46e-3,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench import load_client
 from bench.workload import Sample, Scale, Workload
 from bench.workloads.openconnect import GB
+from lab.timeouts import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,9 +59,16 @@ def _readings(flow: TrafficSample, way: str, clients: int, spent: float, size: f
 
 
 def arrivals(peer: Peer) -> int:
-    """Returns the load client's packets that left the server's TUN devices. Merged packets share one header."""
-    links = json.loads(peer.network.gateway.run("ip", "-s", "-j", "link", "show", "type", "tun") or "[]")
-    counts = [link["stats64"]["rx"] for link in links if link]
+    """Returns the load client's packets that left the server's TUN devices. Merged packets share one header.
+
+    A list without a device is read again: counted from zero, all earlier packets would seem to have come since.
+    """
+
+    def read() -> list[dict[str, int]]:
+        links = json.loads(peer.network.gateway.run("ip", "-s", "-j", "link", "show", "type", "tun") or "[]")
+        return [link["stats64"]["rx"] for link in links if link]
+
+    counts = eventually(read, bool, "a TUN device in the list")
     return sum(count["bytes"] - HEADERS * count["packets"] for count in counts) // (PACKET - HEADERS)
 
 
