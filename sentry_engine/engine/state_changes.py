@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What of an engine's state changed since it was told last, so that saving it costs what changed, not what is known.
 
-What ends as time passes is no change: it stays with whoever saved it, and importing it restores nothing.
+What ends as time passes is no change: what was saved of it stays saved, and importing that restores nothing.
 """
 
 from __future__ import annotations
