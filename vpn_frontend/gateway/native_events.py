@@ -106,10 +106,10 @@ class EventReader:
             elif kind == _CHANNEL_UP:
                 found.append(ChannelUp(session, connection))
             elif kind == _CHANNEL_DOWN:
-                counters = _unpack_counters(events, at)
+                counters = _make_counters(COUNTERS.unpack_from(events, at + COUNTERS_AT))
                 found.append(ChannelDown(session, connection, CAUSES[cause], payload, counters))
             elif kind == _SESSION_CLOSED:
-                found.append(SessionClosed(session, _unpack_counters(events, at)))
+                found.append(SessionClosed(session, _make_counters(COUNTERS.unpack_from(events, at + COUNTERS_AT))))
             else:
                 found.append(_READERS[kind](self._events[number], payload))
         if position:
@@ -121,19 +121,7 @@ def unpack_address(packed: bytes) -> Address:
 
 
 def read_counters(counters: CountersStruct) -> Counters:
-    return Counters(
-        rx_packets=counters.rx_packets,
-        rx_bytes=counters.rx_bytes,
-        tx_packets=counters.tx_packets,
-        tx_bytes=counters.tx_bytes,
-        rx_dropped=counters.rx_dropped,
-        tx_dropped=counters.tx_dropped,
-        last_data=counters.last_data_ns / 1e9,
-        dtls_rx_packets=counters.dtls_rx_packets,
-        dtls_rx_bytes=counters.dtls_rx_bytes,
-        dtls_tx_packets=counters.dtls_tx_packets,
-        dtls_tx_bytes=counters.dtls_tx_bytes,
-    )
+    return _make_counters(COUNTERS.unpack(ffi.buffer(counters)))
 
 
 def read_text(chars: Text) -> str:
@@ -141,9 +129,8 @@ def read_text(chars: Text) -> str:
     return _printable(ffi.string(chars))
 
 
-def _unpack_counters(events: memoryview, at: int) -> Counters:
-    """As ``read_counters``, of the event at ``at``."""
-    rx, rx_bytes, tx, tx_bytes, rx_lost, tx_lost, last_ns, *dtls = COUNTERS.unpack_from(events, at + COUNTERS_AT)
+def _make_counters(fields: tuple[int, ...]) -> Counters:
+    rx, rx_bytes, tx, tx_bytes, rx_lost, tx_lost, last_ns, *dtls = fields
     return Counters(rx, rx_bytes, tx, tx_bytes, rx_lost, tx_lost, last_ns / 1e9, *dtls)
 
 
