@@ -3,7 +3,8 @@
 
 A check costs the same whether the user exists or not. Checks beyond the bound are refused at once with a text: a queue
 of logins that all time out serves only a password spray. Sources that have guessed lately, or have checks in the queue,
-come last and leave first (``SourceStanding``), so guesses from many addresses hold up their own.
+come last and leave first (``SourceStanding``), so guesses from many addresses hold up their own. Logins with one name
+and one password that come together share a check, if verified passwords are remembered at all.
 """
 
 from __future__ import annotations
@@ -85,14 +86,20 @@ def _matches_one(encoded: str, password: str) -> bool:
 
 @dataclass(slots=True)
 class _Check:
-    """One check in the queue. The thread drops the password when it has taken it."""
+    """One check in the queue, for one login or more. The thread drops the password when it has taken it."""
 
+    key: bytes  # of name, hash and password; empty: is not shared
+    rank: tuple[int, bool]
     encoded: str | None
     password: str = field(repr=False)
     others: tuple[str, ...]
     source: Address | None
-    loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[bool]
+    answers: list[asyncio.Future[bool]]  # one for each login; all are of one event loop
+
+    @property
+    def is_wanted(self) -> bool:
+        """False once all callers have given up, and from then on. Any thread may ask."""
+        return not all(answer.done() for answer in self.answers)
 
 
 class PasswordChecker:
@@ -117,6 +124,7 @@ class PasswordChecker:
         self._queue: CheckQueue[_Check] = CheckQueue()
         self._standing = SourceStanding()
         self._under_way: Counter[bytes] = Counter()  # checks by source
+        self._shared: dict[bytes, _Check] = {}  # checks that are not finished, by their key
         self._max_waiting = max_waiting
         self._deadline = deadline
         self._waiting = 0
@@ -134,10 +142,13 @@ class PasswordChecker:
         """True if ``password`` was verified recently, so that ``check`` would not wait."""
         return self._verified.has(encoded, password, self._clock())
 
-    async def check(self, encoded: str | None, password: str, source: Address | None = None) -> bool:
+    async def check(
+        self, encoded: str | None, password: str, source: Address | None = None, name: str | None = None
+    ) -> bool:
         """``matches`` in a thread. Raises ``OverloadError`` without a free place, or without a result in time.
 
-        ``source``: who asks; ``None`` is like one that is seen for the first time.
+        ``source``: who asks; ``None`` is like one that is seen for the first time. ``name``: the user, known or not;
+        ``None``: the check is not shared with others.
         """
         if encoded is not None:
             if self.is_verified(encoded, password):
@@ -146,13 +157,14 @@ class PasswordChecker:
         if self._closed:
             raise OverloadError
         self._start_threads()
-        rank = self._rank(source)
-        self._make_room(rank)
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[bool] = loop.create_future()
-        check = _Check(encoded, password, tuple(self._samples.values()), source, loop, answer)
-        self._count(check, 1)
-        self._queue.put(rank, check)
+        rank, key = self._rank(source), self._verified.key_of_login(name, encoded, password)
+        check = self._shared.get(key)
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        # One of a source with a lower standing comes later, and may be displaced.
+        if check is None or rank < check.rank or not check.is_wanted:
+            self._begin(_Check(key, rank, encoded, password, tuple(self._samples.values()), source, [answer]))
+        else:
+            check.answers.append(answer)  # as many as there are connections, at most
         try:
             # The place is free when a thread has finished or skipped the check, not when the caller has given up.
             async with asyncio.timeout(self._deadline):
@@ -164,6 +176,14 @@ class PasswordChecker:
         if right and encoded is not None:
             self._verified.add(encoded, password, self._clock())
         return right
+
+    def _begin(self, check: _Check) -> None:
+        """Raises ``OverloadError`` if there is no place."""
+        self._make_room(check.rank)
+        self._count(check, 1)
+        if check.key:
+            self._shared[check.key] = check
+        self._queue.put(check.rank, check)
 
     def close(self) -> None:
         """Drop the queued checks. Checks that run are left to themselves: their results are not awaited."""
@@ -207,7 +227,7 @@ class PasswordChecker:
     def _run(self) -> None:
         while (check := self._queue.take()) is not None:
             right: bool | Exception = False
-            if not (self._closed or check.answer.cancelled()):
+            if not self._closed and check.is_wanted:
                 password, check.password = check.password, ""
                 try:
                     right = matches(check.encoded, password, check.others)
@@ -215,20 +235,22 @@ class PasswordChecker:
                     right = error
                 del password
             with suppress(RuntimeError):  # the loop is closed
-                check.loop.call_soon_threadsafe(self._finish, check, right)
+                check.answers[0].get_loop().call_soon_threadsafe(self._finish, check, right)
             del check
 
     def _finish(self, check: _Check, right: bool | Exception) -> None:
         self._count(check, -1)
-        answer = check.answer
-        if answer.done():
-            return
-        if isinstance(right, Exception):
-            answer.set_exception(right)
-        elif self._closed:
-            answer.cancel()
-        else:
-            answer.set_result(right)
+        if self._shared.get(check.key) is check:
+            del self._shared[check.key]
+        for answer in check.answers:
+            if answer.done():
+                continue  # its caller has given up
+            if isinstance(right, Exception):
+                answer.set_exception(right)
+            elif self._closed:
+                answer.cancel()
+            else:
+                answer.set_result(right)
 
 
 class PasswordMethod:
@@ -262,7 +284,7 @@ class PasswordMethod:
         if user is not None and user.code_only:
             return Accepted(user, user.groups)  # the code alone decides
         try:
-            right = await self._passwords.check(encoded, login.password, login.address)
+            right = await self._passwords.check(encoded, login.password, login.address, login.username)
         except OverloadError:
             return Unavailable("Too many logins at the moment. Please try again in a few seconds.")
         if user is None or not right:

@@ -44,6 +44,19 @@ class VerifiedPasswordCache:
         if len(self._until) > self._capacity:
             self._until.popitem(last=False)
 
+    def key_of_login(self, name: str | None, encoded: str | None, password: str) -> bytes:
+        """A MAC over all three. Empty without a name, and if nothing is kept.
+
+        A login of an unknown user has one, too: otherwise two at once would take as long as two hashes, and those of
+        a known user as long as one.
+        """
+        if self._lifetime <= 0 or name is None:
+            return b""
+        user = name.encode()
+        mac = self._keyed.copy()
+        mac.update(len(user).to_bytes(4, "big") + user + self._mac(encoded or "", password))
+        return mac.digest()
+
     def _mac(self, encoded: str, password: str) -> bytes:
         stored = encoded.encode()
         mac = self._keyed.copy()

@@ -141,6 +141,125 @@ async def test_one_source_with_many_checks_leaves_places_to_others(monkeypatch):
         await busy.end()
 
 
+class Shared:
+    """A checker that remembers passwords, whose only thread is held up at its first check."""
+
+    def __init__(self, monkeypatch):
+        self.release, self.made, self._began = threading.Event(), [], threading.Event()
+        monkeypatch.setattr(password, "matches", self._match)
+        self.checker = PasswordChecker(threads=1, max_waiting=8, remember=60)
+
+    def _match(self, encoded, word, _):
+        self.made.append((encoded, word))
+        self._began.set()
+        assert self.release.wait(TIMEOUT)
+        return word == "right"
+
+    async def begin(self, *given):
+        task = self.ask(*given)
+        assert await asyncio.to_thread(self._began.wait, TIMEOUT)
+        return task
+
+    def ask(self, word, name, encoded="hash", source="192.0.2.1"):
+        return asyncio.ensure_future(self.checker.check(encoded, word, ip_address(source), name))
+
+    async def end(self):
+        self.release.set()
+        self.checker.close()
+
+
+@pytest.mark.asyncio
+async def test_logins_of_one_user_that_come_together_cost_one_hash(monkeypatch):
+    """Neither another name nor another password or hash is taken for the same, and unknown users do not differ."""
+    shared = Shared(monkeypatch)
+    try:
+        first = await shared.begin("right", "alice")
+        others = [
+            shared.ask("right", "alice", source="198.51.100.9"),
+            shared.ask("right", "alice"),
+            shared.ask("wrong", "alice"),
+            shared.ask("wrong", "alice"),
+            shared.ask("right", "alice", "another hash"),
+            shared.ask("right", "bob"),
+            *(shared.ask("wrong", "unknown", None) for _ in range(3)),
+        ]
+        await asyncio.sleep(0)
+        shared.release.set()
+        right = await asyncio.gather(first, *others)
+        assert right == [True, True, True, False, False, True, True, False, False, False]
+        assert sorted(shared.made, key=str) == [
+            ("another hash", "right"),
+            ("hash", "right"),
+            ("hash", "right"),
+            ("hash", "wrong"),
+            (None, "wrong"),
+        ]
+        assert await shared.ask("wrong", "alice") is False
+        assert len(shared.made) == 6
+        assert (shared.checker._shared, shared.checker._waiting, shared.checker._under_way) == ({}, 0, {})
+    finally:
+        await shared.end()
+
+
+@pytest.mark.asyncio
+async def test_a_shared_check_goes_on_until_all_callers_gave_up(monkeypatch):
+    shared = Shared(monkeypatch)
+    try:
+        first = await shared.begin("other", "alice")
+        given_up, left = shared.ask("right", "alice"), shared.ask("right", "alice")
+        gone = [shared.ask("wrong", "alice") for _ in range(2)]
+        await asyncio.sleep(0)
+        for task in (given_up, *gone):
+            task.cancel()
+        await asyncio.wait([given_up, *gone])
+        late = shared.ask("wrong", "alice")  # those before it have given up: a check of its own
+        await asyncio.sleep(0)
+        shared.release.set()
+        assert await asyncio.gather(first, left, late) == [False, True, False]
+        assert [word for _, word in shared.made] == ["other", "right", "wrong"]
+    finally:
+        await shared.end()
+
+
+@pytest.mark.asyncio
+async def test_a_login_does_not_wait_with_one_of_a_lower_standing(monkeypatch):
+    """A source that has guessed knows the password, too. Its check is later, and may be displaced."""
+    shared = Shared(monkeypatch)
+    shared.release.set()
+    await shared.ask("guess", "alice", source="198.51.100.1")
+    shared.release.clear()
+    shared._began.clear()
+    shared.made.clear()
+    try:
+        first = await shared.begin("other", "bob")
+        guesser = shared.ask("right", "alice", source="198.51.100.1")
+        await asyncio.sleep(0)
+        filler = [shared.ask(f"filler {number}", "bob", source=f"192.0.2.{number}") for number in range(10, 15)]
+        await asyncio.sleep(0)
+        real = shared.ask("right", "alice", source="203.0.113.5")
+        await asyncio.sleep(0)
+        last = shared.ask("last", "carol", source="203.0.113.6")
+        with pytest.raises(OverloadError):
+            await guesser
+        shared.release.set()
+        assert await real
+        await asyncio.gather(first, last, *filler)
+    finally:
+        await shared.end()
+
+
+@pytest.mark.asyncio
+async def test_without_a_memory_of_passwords_each_login_costs_a_hash(monkeypatch):
+    made = []
+    monkeypatch.setattr(password, "matches", lambda *given: made.append(given) or True)
+    checker = PasswordChecker(threads=1)
+    try:
+        assert await asyncio.gather(*(checker.check("hash", "right", None, "alice") for _ in range(3))) == [True] * 3
+    finally:
+        checker.close()
+    assert len(made) == 3
+
+
 @pytest.mark.asyncio
 async def test_a_check_too_slow_is_overload_and_keeps_its_place_until_done(monkeypatch):
     release = threading.Event()
@@ -171,6 +290,23 @@ async def test_a_user_without_a_hash_is_refused_at_the_cost_of_a_wrong_password(
     finally:
         checker.close()
     assert verified == [(None, "secret", ()), ("$argon2id$x", "secret", ()), (None, "secret", ())]
+
+
+@pytest.mark.asyncio
+async def test_one_login_over_many_connections_costs_one_hash_even_of_an_unknown_user(monkeypatch):
+    verified = []
+    monkeypatch.setattr(password, "matches", lambda *given: verified.append(given[0]) or False)
+    directory = MemoryDirectory([UserRecord("bob", "$argon2id$x")], recalls=True)
+    checker = PasswordChecker(threads=1, remember=60)
+    method = PasswordMethod(directory, checker)
+    try:
+        for name in ("bob", "unknown"):
+            logins = [LoginRequest(name, "secret", "", ip_address(f"192.0.2.{number}")) for number in range(1, 5)]
+            refused = await asyncio.gather(*(method.begin(login).wait() for login in logins))
+            assert refused == [Refused(WRONG, "wrong_password")] * 4
+    finally:
+        checker.close()
+    assert verified == ["$argon2id$x", None]
 
 
 @pytest.fixture
