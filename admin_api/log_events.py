@@ -34,6 +34,7 @@ class ApiEvent(StrEnum):
     FLEET_RETURNED = "fleet_returned"
     FLEET_RETURN_FAILED = "fleet_return_failed"
     FLEET_CHANGES_FAILED = "fleet_changes_failed"
+    FLEET_COMPARISON_WAITS = "fleet_comparison_waits"
     FLEET_CHANGE_UNKNOWN = "fleet_change_unknown"
     FLEET_BLOCKS_TAKEN = "fleet_blocks_taken"
     FLEET_PEER_REFUSED = "fleet_peer_refused"

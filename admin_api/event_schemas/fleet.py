@@ -43,6 +43,14 @@ class FleetChangesFailed(EventFields):
     error: str = Field(examples=["no answer in time"])
 
 
+@event(ApiEvent.FLEET_COMPARISON_WAITS)
+class FleetComparisonWaits(NodeEvent):
+    reason: str = Field(
+        description="Why it does not read the whole state of the fleet yet.",
+        examples=["as many nodes as may read the whole state of the fleet at once are doing so"],
+    )
+
+
 @event(ApiEvent.FLEET_CHANGE_UNKNOWN)
 class FleetChangeUnknown(EventFields):
     change: str = Field(description="The kind of the change.", examples=["penalty"])

@@ -194,6 +194,11 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ApiEvent.FLEET_CHANGES_FAILED: CatalogEntry(
         "error", "Changes of other nodes could not be read or applied: `error`. It is tried again."
     ),
+    ApiEvent.FLEET_COMPARISON_WAITS: CatalogEntry(
+        "warning",
+        "The log of changes does not reach back to this node, and it may not read the whole state of the fleet yet: "
+        "`reason`. What it has stays in force; it asks again each second.",
+    ),
     ApiEvent.FLEET_CHANGE_UNKNOWN: CatalogEntry(
         "warning", "A node of a newer version has made changes of a kind that this node does not know: `change`."
     ),

@@ -4,7 +4,7 @@
 A node has a cursor of its own: the revision that it has applied, and its tag. It reads on when a notification or the
 answer to a beat shows a newer revision, so a lost notification costs at most one beat. If the log no longer reaches
 back to the cursor, or the change at the cursor has another tag (the database was restored), every part compares its
-whole state instead.
+whole state instead, some nodes at a time (``snapshots.py``).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from admin_api.fleet.calls import Calls
+from admin_api.fleet.changes.snapshots import SnapshotTurns
 from admin_api.fleet.membership.membership import NodeState
 from admin_api.log_events import ApiEvent
 from sentry_engine.records import dataclass
@@ -85,6 +86,7 @@ class Changes:
         self._store = store
         self._membership = membership
         self._events = events
+        self.turns = SnapshotTurns(self._calls, membership, events)
         self._parts: dict[str, Part] = {}
         self._revision = 0
         self._tag = ""
@@ -183,9 +185,10 @@ class Changes:
 
     async def _compare(self, *, restored: bool) -> None:
         before = self._revision
-        head, _ = await self._read(0, 0)
-        for part in dict.fromkeys(self._parts.values()):
-            await part.compare(restored=restored)
+        async with self.turns.turn():
+            head, _ = await self._read(0, 0)
+            for part in dict.fromkeys(self._parts.values()):
+                await part.compare(restored=restored)
         self._note(head.revision, head.tag)
         if restored:
             self._membership.assert_again()

@@ -4,7 +4,8 @@
 The connection also listens for notifications of new changes.
 
 It beats only while the event loop turns: a server that hangs gives its sessions up, as one that was killed does. It
-ends with ``stop``, which says goodbye, so that the others need not wait for its silence.
+ends with ``stop``, which says goodbye, so that the others need not wait for its silence. The pauses between beats
+differ from node to node: after an outage their beats, and what follows from the answers, come one by one.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from sentry_engine.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from admin_api.fleet.jitter import Jitter
     from admin_api.fleet.link import Row
     from admin_api.fleet.settings import FleetSettings
 
-INTERVAL = 0.5  # seconds between two beats
+INTERVAL = 0.5  # seconds between two beats, on average
 SHORTEST = 0.02  # seconds between two beats that are asked for
 BEAT_WAIT = 0.5  # seconds for an answer
 JOIN_WAIT = 2.0
@@ -74,6 +76,7 @@ class Beats:
         url: str,
         settings: FleetSettings,
         lease: Lease,
+        jitter: Jitter,
         *,
         joined: Callable[[Identity], None],
         answered: Callable[[Answer], None],
@@ -84,6 +87,7 @@ class Beats:
         self._link = Link(hosts_of(url), CHANNEL)
         self._settings = settings
         self._lease = lease
+        self._jitter = jitter
         self._joined, self._answered, self._failed, self._rung = joined, answered, failed, rung
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = self._closed = False
@@ -137,7 +141,7 @@ class Beats:
 
     def _listen(self, now: float) -> None:
         """Pass notifications on until the next beat is due, or is asked for and ``SHORTEST`` is over."""
-        asked, earliest, due = False, now + SHORTEST, now + INTERVAL
+        asked, earliest, due = False, now + SHORTEST, now + self._jitter.around(INTERVAL)
         while (left := (earliest if asked else due) - time.monotonic()) > 0:
             poll = select.poll()
             if not asked:

@@ -5,7 +5,8 @@
                                            └────── fenced ── joins again with the next epoch ────────┘
 
 A part of the server that has something to assert gives ``on_return`` a coroutine function. Until all of them are done,
-the node does not decide for the fleet; if one fails, all run again at the next beat.
+the node does not decide for the fleet; if one fails, all run again after a later beat. Each node waits for a moment of
+its own before, so that a database that is back is not asked by all at once; the wait becomes longer with each failure.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import contextlib
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from admin_api.fleet.jitter import Jitter
 from admin_api.fleet.membership.beats import LOOP_PATIENCE, Beats
 from admin_api.fleet.membership.lease import Lease, lease_clock
 from admin_api.log_events import ApiEvent
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import EventSink
 
 TICK = 0.25  # seconds between two looks at the lease
+SPREAD = 0.1  # seconds over which nodes begin to assert
+WIDEST = 3.2  # seconds, after failures: each doubles them
 
 
 class NodeState(StrEnum):
@@ -39,8 +43,10 @@ class NodeState(StrEnum):
 class Membership:
     """Used on the event loop's thread; ``lease`` may be read by any thread."""
 
-    def __init__(self, url: str, settings: FleetSettings, events: EventSink) -> None:
+    def __init__(self, url: str, settings: FleetSettings, events: EventSink, jitter: Jitter | None = None) -> None:
+        """``jitter``: of this node; ``None``: at random."""
         self.settings = settings
+        self.jitter = jitter or Jitter()
         self.lease = Lease(settings.dead_after)
         self.answer: Answer | None = None  # of the newest beat
         self.problem = ""  # of the newest beat; empty: it was answered
@@ -50,6 +56,7 @@ class Membership:
             url,
             settings,
             self.lease,
+            self.jitter,
             joined=self._post_join,
             answered=self._post_answer,
             failed=self._post_failure,
@@ -64,6 +71,7 @@ class Membership:
         self._cut_off_at: float | None = None
         self._why = ""  # it was cut off last
         self._started = False
+        self._spread = SPREAD
         self.doubts = 0  # how often the database may have lost what it had answered
 
     @property
@@ -172,11 +180,14 @@ class Membership:
             self._note_change()
 
     async def _return(self, identity: Identity) -> None:
+        await asyncio.sleep(self.jitter.up_to(self._spread))
         try:
             await self._assert_all(identity)
         except Exception as error:  # noqa: BLE001 - any failure: tried again after the next beat
+            self._spread = min(2 * self._spread, WIDEST)
             self._events.emit(ApiEvent.FLEET_RETURN_FAILED, node=self.settings.name, error=repr(error))
             return
+        self._spread = SPREAD
         began, self._cut_off_at = self._cut_off_at, None
         away = 0.0 if began is None else round(lease_clock() - began, 1)
         self._events.emit(ApiEvent.FLEET_RETURNED, node=self.settings.name, epoch=identity.epoch, away=away)

@@ -103,11 +103,20 @@ async def make_node(fleet_url):
     made = []
 
     async def make_node(
-        name, *, url=None, instance=None, secret=SECRET, dead_after=10.0, started=True, peer_url="", version="1.0"
+        name,
+        *,
+        url=None,
+        instance=None,
+        secret=SECRET,
+        dead_after=10.0,
+        started=True,
+        peer_url="",
+        version="1.0",
+        jitter=None,
     ):
         more = {"dead_after": dead_after, "peer_url": peer_url}
         settings = FleetSettings(name, secret, instance or f"instance of {name}", version, **more)
-        node = Membership(url or fleet_url, settings, Seen())
+        node = Membership(url or fleet_url, settings, Seen(), jitter)
         node.seen = node._events
         made.append(node)
         if started:

@@ -7,10 +7,11 @@ import asyncio
 
 import pytest
 
+from admin_api.fleet.jitter import Jitter
 from admin_api.fleet.membership import beats
 from admin_api.fleet.membership.beats import JoinRefusedError
 from admin_api.fleet.membership.lease import Identity, lease_clock
-from admin_api.fleet.membership.membership import NodeState
+from admin_api.fleet.membership.membership import SPREAD, WIDEST, NodeState
 from admin_api.store import Store
 from lab.services.postgresql import running_postgresql
 from lab.timeouts import TIMEOUT
@@ -177,6 +178,52 @@ class TestBeats:
         ask("UPDATE fleet.nodes SET epoch = 10")
         why = (await node.seen.wait_for("fleet_cut_off"))["reason"]
         assert why == "another server has joined under this name"
+
+
+class TestJitter:
+    """Pauses and waits of a node are its own: no two that an event has brought into step stay so."""
+
+    async def test_each_beat_has_a_pause_of_its_own(self, make_node):
+        asked = Drawn()
+        node = await make_node("n1", jitter=asked)
+        for _ in range(3):
+            await answered(node, lambda answer: True)
+        assert asked.pauses[:2] == [beats.INTERVAL] * 2
+
+    async def test_a_return_waits_longer_after_each_failure_and_as_before_once_it_has_worked(
+        self, make_node, monkeypatch
+    ):
+        monkeypatch.setattr(beats, "INTERVAL", 0.05)
+        asked = Drawn()
+        node = await make_node("n1", jitter=asked)
+        failures = iter(range(7))
+
+        async def assert_again():
+            for _ in failures:
+                raise OSError("away")
+
+        node.on_return(assert_again)
+        for _ in range(2):
+            returned = len(node.seen.of("fleet_returned"))
+            node.assert_again()
+            await node.seen.wait_for("fleet_returned", returned + 1)
+        assert asked.waits == [SPREAD * 2**count for count in range(6)] + [WIDEST, WIDEST, SPREAD]
+
+
+class Drawn(Jitter):
+    """Notes what it was asked for, and has no node wait."""
+
+    def __init__(self):
+        super().__init__(lambda: 0.0)
+        self.pauses, self.waits = [], []
+
+    def around(self, seconds):
+        self.pauses.append(seconds)
+        return super().around(seconds)
+
+    def up_to(self, seconds):
+        self.waits.append(seconds)
+        return super().up_to(seconds)
 
 
 def refuse():
