@@ -2,7 +2,9 @@
  *
  * TCP ACKs that a later one of the same turn makes superfluous. TCP acknowledges cumulatively, so the last of several ACKs is
  * enough (RFC 3449 section 5.2.1). It must acknowledge more, and repeat every SACK block above it (RFC 2018). Linux does the same
- * while a program holds the socket (tcp_add_backlog); a receiver behind a card with GRO sends only the last one.
+ * while a program holds the socket (tcp_add_backlog); a receiver behind a card with GRO sends only the last one. Where data is lost
+ * a receiver repeats one number for each segment behind the gap. Once a sender knows of the loss their number tells it nothing, and
+ * the last, with the most SACK, is enough: Linux sends no more than that by itself if they come slowly (tcp_comp_sack_nr).
  */
 #ifndef VPN_FRONTEND_ACK_FILTER_H
 #define VPN_FRONTEND_ACK_FILTER_H
@@ -12,6 +14,7 @@
 #include <stdint.h>
 
 #define GW_ACK_BLOCKS 4u            /* SACK blocks that fit into a header */
+#define GW_ACK_LOSS 4380u           /* bytes of a SACK block that is three segments */
 #define GW_ACK_STRETCH 65535u       /* bytes that one ACK may acknowledge in place of several, as a GRO receiver's may */
 
 struct gw_block {
@@ -30,8 +33,9 @@ struct gw_ack {
  * SACK. ECN and MPTCP carry more. */
 bool gw_ack_read(const uint8_t *tcp, size_t size, struct gw_ack *ack);
 
-/* True if the later ACK of a flow carries all information of the earlier, but for the window, which it replaces. A duplicate ACK
- * never replaces one: their number is information. Nor is a report of duplicate data (RFC 2883) dropped. */
+/* True if the later ACK of a flow carries all information of the earlier, but for the window, which it replaces. Of duplicate ACKs
+ * the number is information, until SACK has told of a loss: then one that selects more replaces those before it. A report of
+ * duplicate data (RFC 2883) is never dropped. */
 bool gw_ack_supersedes(const struct gw_ack *earlier, const struct gw_ack *later);
 
 #endif

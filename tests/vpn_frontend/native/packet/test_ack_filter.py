@@ -14,6 +14,7 @@ from tests.vpn_frontend.native.inner_packets import ACK, CWR, ECE, FIN, PSH, SYN
 
 START = 0xFFFFF000  # of what is acknowledged: sequence numbers go round on the way
 STRETCH = 65535  # GW_ACK_STRETCH
+LOSS = 4380  # GW_ACK_LOSS
 SACK = 5
 
 
@@ -61,6 +62,19 @@ def test_blocks_that_are_repeated_or_behind_are_said(offloads):
         assert leaving(offloads, packets[:count]) == packets[count - 1 : count]
 
 
+def test_of_duplicates_that_tell_more_of_a_known_loss_the_last_leaves(offloads):
+    repeated = [acknowledge(100, options=sack((200, 200 + LOSS + 1400 * n))) for n in range(5)]
+    assert leaving(offloads, repeated) == repeated[-1:]
+    further = acknowledge(100, options=sack((20000, 21400), (200, 200 + LOSS + 5600)))
+    assert leaving(offloads, [*repeated, further]) == [further]
+    assert leaving(offloads, [*repeated, further, acknowledge(30000)])[:-1] == []
+
+
+def test_duplicates_leave_until_they_tell_of_a_loss(offloads):
+    packets = [acknowledge(100, options=sack((200, 200 + 1460 * n))) for n in range(1, 9)]
+    assert leaving(offloads, packets) == [*packets[:2], packets[-1]]
+
+
 def test_one_acknowledges_no_more_than_a_merging_receiver(offloads):
     packets = [acknowledge(3000 * n) for n in range(50)]
     left = leaving(offloads, packets)
@@ -77,6 +91,24 @@ def _pairs():
     damaged[-1] ^= 1
     return {
         "duplicate": [base, base],
+        "duplicate without the blocks": [acknowledge(100, options=sack((300, 300 + LOSS))), base],
+        "duplicate that tells the same": 2 * [acknowledge(100, options=sack((300, 300 + LOSS)))],
+        "duplicate that tells less": [
+            acknowledge(100, options=sack((300, 300 + LOSS))),
+            acknowledge(100, options=sack((300, 300 + LOSS - 1))),
+        ],
+        "duplicate before a loss is known": [
+            acknowledge(100, options=sack((300, 300 + LOSS - 1))),
+            acknowledge(100, options=sack((300, 300 + LOSS))),
+        ],
+        "loss known of data that is acknowledged": [
+            acknowledge(LOSS + 300, options=sack((LOSS + 400, LOSS + 500), (0, LOSS))),
+            acknowledge(LOSS + 300, options=sack((LOSS + 400, LOSS + 600))),
+        ],
+        "block that ends before it begins": [
+            acknowledge(100, options=sack((50000, 300))),
+            acknowledge(100, options=sack((50000, 300), (60000, 60100))),
+        ],
         "older": [base, acknowledge(50)],
         "duplicate with another window": [base, acknowledge(100, window=0)],
         "other sequence number": [base, acknowledge(200, seq=6)],
@@ -117,9 +149,10 @@ def test_what_says_more_than_a_number_stays(offloads, name):
 
 
 class Sender:
-    """What a TCP sender makes of the acknowledgements it gets (RFC 9293, 5681, 2018, 2883, 7323)."""
+    """What a TCP sender makes of the acknowledgements it gets (RFC 9293, 5681, 2018, 2883, 6675, 7323)."""
 
-    def __init__(self):
+    def __init__(self, unit):
+        self.unit = unit  # bytes
         self.number, self.window, self.duplicates = None, None, 0
         self.received: set[int] = set()
         self.recent = None
@@ -144,8 +177,15 @@ class Sender:
         return len(blocks) > 1 and blocks[1][0] <= blocks[0][0] and blocks[0][1] <= blocks[1][1]
 
     @property
+    def _knows_of_loss(self):
+        """Then duplicates are not counted."""
+        length = -(-LOSS // self.unit)
+        return any(self.received.issuperset(range(byte, byte + length)) for byte in self.received)
+
+    @property
     def state(self):
-        return self.number, self.window, self.duplicates, self.received, self.recent, self.told_of_twice
+        duplicates = None if self._knows_of_loss else self.duplicates
+        return self.number, self.window, duplicates, self.received, self.recent, self.told_of_twice
 
 
 edges = st.integers(0, 40)
@@ -157,19 +197,19 @@ act = st.tuples(
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.lists(act, min_size=1, max_size=30), st.booleans())
-def test_the_sender_knows_what_it_would_have_known(offloads, plan, keep_blocks):
+@given(st.lists(act, min_size=1, max_size=30), st.booleans(), st.sampled_from([1, 1460]))
+def test_the_sender_knows_what_it_would_have_known(offloads, plan, keep_blocks, unit):
     number, said, blocks = 10, {}, []
     for index, (step, window, new, when) in enumerate(plan):
         number = max(0, number + step)
         blocks = [b for b in (new + blocks if keep_blocks else new) if not keep_blocks or b[0] > number][:3]
-        options = stamps(own=when) + (sack(*blocks) if blocks else b"")
+        options = stamps(own=when) + (sack(*((unit * start, unit * end) for start, end in blocks)) if blocks else b"")
         said[index] = (number, window, list(blocks), when)
-        plan[index] = acknowledge(number, ident=index, window=window, options=options)
+        plan[index] = acknowledge(unit * number, ident=index, window=window, options=options)
     left = [struct.unpack("!H", packet[4:6])[0] for packet in leaving(offloads, plan)]
     assert left == sorted(set(left))
     assert left[-1] == len(plan) - 1
-    all_of_them, those_that_left = Sender(), Sender()
+    all_of_them, those_that_left = Sender(unit), Sender(unit)
     for index, what in said.items():
         all_of_them.take(*what)
         if index in left:
