@@ -50,6 +50,11 @@ ADMIT = (
     "SELECT * FROM fleet.admit_v2(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::inet, %s::inet, %s::inet, %s, %s, %s, "
     "make_interval(secs => %s), %s)"
 )
+ADMIT_SEVERAL = (
+    "SELECT * FROM fleet.admit_several_v1(%s, %s, %s::bytea[], %s::int[], %s::text[], %s::text[], %s::int[], "
+    "%s::text[], %s::bytea[], %s::inet[], %s::inet[], %s::inet[], %s::double precision[], %s::double precision[], "
+    "%s::int[], make_interval(secs => %s), %s)"
+)
 CLAIM = "SELECT * FROM fleet.claim_v2(%s, %s, %s, %s, %s::inet, make_interval(secs => %s))"
 RELEASE = "SELECT fleet.release_v1(%s, %s, %s)"
 RELEASE_SEVERAL = (
@@ -73,6 +78,10 @@ LOG_OUT_SEVERAL = (
 )
 LOSE = "SELECT fleet.lose_v1(%s, %s, %s)"
 VOID = "SELECT fleet.void_v1(%s, %s, %s, %s, %s)"
+VOID_SEVERAL = (
+    "SELECT count(fleet.void_v1(x.node, x.epoch, x.id, x.generation, x.who))"
+    " FROM unnest(%s::int[], %s::bigint[], %s::bytea[], %s::int[], %s::text[]) AS x (node, epoch, id, generation, who)"
+)
 LEND = "SELECT address FROM fleet.lend_v1(%s, %s, %s::cidr, %s, %s, %s)"
 LEND_ONE = "SELECT fleet.lend_one_v1(%s, %s, %s::cidr, %s::inet)"
 GIVE_BACK = "SELECT fleet.give_back_v1(%s, %s::cidr, %s::inet[])"
@@ -156,46 +165,57 @@ class FleetAdmission:
 
     async def admit(self, entry: Entry) -> Answer:
         """As ``Fleet.admit``."""
-        me, session = self._identity(), pack_id(entry.session)
+        me = self._identity()
         # What ended here before holds no place any more, also if the database has not heard it yet.
         await self._errands.settle(entry.user)
-        values = (
-            me.node,
-            me.epoch,
-            session,
-            entry.generation,
-            entry.user,
-            entry.device,
-            entry.limit,
-            entry.on_excess,
-            entry.digest,
-            _text(entry.ipv4),
-            _text(entry.ipv6),
-            str(entry.source),
-            entry.age,
-            entry.remaining,
-            entry.cookie_timeout,
-            self._dead_after,
-            self._hold,
-        )
+        values = (me.node, me.epoch, *_columns(entry), self._dead_after, self._hold)
         try:
-            rows = await self._calls.call(ADMIT, values)
+            (row,) = await self._calls.call(ADMIT, values)
         except (UnknownAnswerError, asyncio.CancelledError):
-            self._errands.add(VOID, (me.node, me.epoch, session, entry.generation, entry.user), user=entry.user)
+            self._take_back(me, [entry])
             raise
         except psycopg.errors.UniqueViolation:
             return Answer(AdmitStatus.ADDRESS)
-        status, ids, nodes, generations = rows[0]
-        if status in ("fenced", "void"):
-            raise FleetSilentError("this node has to join the fleet again" if status == "fenced" else "taken back")
+        return self._read([entry], [row], me)[0]
+
+    async def admit_several(self, entries: Sequence[Entry]) -> Sequence[Answer]:
+        """As ``Fleet.admit_several``."""
+        me = self._identity()
+        await self._errands.settle(*{entry.user for entry in entries})
+        columns = map(list, zip(*map(_columns, entries), strict=True))
+        values = (me.node, me.epoch, *columns, self._dead_after, self._hold)
+        try:
+            rows = await self._calls.call(ADMIT_SEVERAL, values)
+        except (UnknownAnswerError, asyncio.CancelledError):
+            self._take_back(me, entries)
+            raise
+        except psycopg.errors.UniqueViolation:  # an address was taken meanwhile: of one of them, and all is undone
+            return [await self.admit(entry) for entry in entries]
+        answers = {unpack_id(row[0]): row[1:] for row in rows}
+        return self._read(entries, [answers[entry.session] for entry in entries], me)
+
+    def _read(self, entries: Sequence[Entry], rows: Sequence[tuple[Any, ...]], me: Identity) -> Sequence[Answer]:
+        """What the database has answered to some admissions. Raises ``FleetSilentError``: none of them counts."""
+        states = {row[0] for row in rows}
+        if states & {"fenced", "void"}:
+            self._take_back(me, [entry for entry, row in zip(entries, rows, strict=True) if row[0] == "ok"])
+            raise FleetSilentError("this node has to join the fleet again" if "fenced" in states else "taken back")
         if self.cut_off:
-            # The others may count this node as dead by now, and its new session with it.
-            self._errands.add(VOID, (me.node, me.epoch, session, entry.generation, entry.user), user=entry.user)
+            # The others may count this node as dead by now, and its new sessions with it.
+            self._take_back(me, entries)
             raise FleetSilentError("the answer came after the lease had ended")
-        holders = tuple(map(Holder, (unpack_id(one) for one in ids), nodes, generations))
-        if status == "ok":
-            self._hurry("evict", holders)
-        return Answer(AdmitStatus.OK if status == "same" else AdmitStatus(status), holders)
+        answers: list[Answer] = []
+        for status, ids, nodes, generations in rows:
+            holders = tuple(map(Holder, (unpack_id(one) for one in ids), nodes, generations))
+            if status == "ok":
+                self._hurry("evict", holders)
+            answers.append(Answer(AdmitStatus.OK if status == "same" else AdmitStatus(status), holders))
+        return answers
+
+    def _take_back(self, me: Identity, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            values = (me.node, me.epoch, pack_id(entry.session), entry.generation, entry.user)
+            self._errands.add(VOID, values, user=entry.user, together=VOID_SEVERAL)
 
     async def contest(self, holders: Sequence[Holder]) -> None:
         """As ``Fleet.contest``.
@@ -375,6 +395,25 @@ class FleetAdmission:
         if me is None or self.cut_off:
             raise FleetSilentError("this node is cut off from the fleet's database")
         return me
+
+
+def _columns(entry: Entry) -> tuple[object, ...]:
+    """What ``ADMIT`` is told of a session."""
+    return (
+        pack_id(entry.session),
+        entry.generation,
+        entry.user,
+        entry.device,
+        entry.limit,
+        entry.on_excess,
+        entry.digest,
+        _text(entry.ipv4),
+        _text(entry.ipv6),
+        str(entry.source),
+        entry.age,
+        entry.remaining,
+        entry.cookie_timeout,
+    )
 
 
 def _text(address: Address | None) -> str | None:

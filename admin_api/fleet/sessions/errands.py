@@ -2,9 +2,10 @@
 """What a node owes the fleet's database: logins, ends, admissions taken back, repeated until it has answered.
 
 Each is safe to repeat. They are kept in memory alone: after a crash the database finds them by the node's next epoch.
-They are sent in their order, but for logins and ends that follow each other: the logins are sent as one call and the
-ends as another behind it, since each call waits for the database's disk, and a node can lose thousands of sessions at
-once. Where many come, calls keep a distance for more to gather, unless an admission waits for one.
+They are sent in their order, but for logins, ends and admissions taken back that follow each other: the logins are sent
+as one call, and each of the other kinds as another behind it, since each call waits for the database's disk, and a node
+can lose thousands of sessions at once. Where many come, calls keep a distance for more to gather, unless an admission
+waits for one.
 """
 
 from __future__ import annotations
@@ -93,13 +94,14 @@ class Errands:
             self._owed[user] = self._owed.get(user, 0) + 1
         self._some.set()
 
-    async def settle(self, user: str) -> None:
-        """Wait until the errands of a user are done, or ``SETTLE`` seconds."""
+    async def settle(self, *users: str) -> None:
+        """Wait until the errands of these users are done, or ``SETTLE`` seconds."""
         if self.is_full:
             raise FleetSilentError("the database has not heard of too many ended sessions")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE):
-                await self.until_done(user)
+                for user in users:
+                    await self.until_done(user)
 
     async def until_done(self, user: str) -> None:
         """Wait until the database has confirmed all errands of a user."""

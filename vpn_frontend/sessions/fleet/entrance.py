@@ -52,6 +52,7 @@ BUSY = "The servers cannot agree on this session now. Please try again."
 DRAINING = "This server is about to stop. Please connect again."
 MOVED = f"session_{AdmitStatus.MOVED}"  # of a ``CookieError``: another node has opened the session of this login
 KEEPS_LOGIN = (CloseReason.CONNECTION_LOST, CloseReason.SHUTDOWN)  # without a tunnel: its time is over, or a node's
+ADMITTED_AT_ONCE = 200  # sessions in one call: 20 to 90 ms of the database
 FULL = "Too many sessions of this user are open. Close one and try again."
 
 
@@ -288,24 +289,39 @@ class FleetEntrance:
             elif standing is Standing.REPLACED:
                 session.generation = 0
                 self._closer.close_session(session, CloseReason.REPLACED, None)
-        for session in held:
-            if told.get(session.id, Standing.UNKNOWN) is Standing.UNKNOWN and session.phase is Phase.OPEN:
-                await self._admit_again(session)
+        unknown = [session for session in held if told.get(session.id, Standing.UNKNOWN) is Standing.UNKNOWN]
+        for start in range(0, len(unknown), ADMITTED_AT_ONCE):
+            await self._admit_again(unknown[start : start + ADMITTED_AT_ONCE])
         await self.load_pools()
 
-    async def _admit_again(self, session: Session) -> None:
-        """One that the fleet does not know: opened while this node was cut off, or the database was restored."""
-        peer, addresses = session.peer, session.addresses
-        if peer is None or addresses is None:
+    async def _admit_again(self, sessions: Sequence[Session]) -> None:
+        """Some that the fleet does not know: opened while this node was cut off, or the database was restored."""
+        asked: list[Session] = []
+        entries: list[Entry] = []
+        for session in sessions:
+            if session.phase is Phase.OPEN and session.peer is not None and session.addresses is not None:
+                session.attempts += 1
+                asked.append(session)
+                entries.append(self._entry(session, session.peer.address, session.addresses, age=0.0))
+        if not asked:
             return
         try:
-            session.attempts += 1
-            status = (await self._fleet.admit(self._entry(session, peer.address, addresses, age=0.0))).status
+            answers = await self._fleet.admit_several(entries)
         except FleetSilentError:
-            session.generation = 0
+            for session in asked:
+                session.generation = 0
             raise
+        for session, entry, answer in zip(asked, entries, answers, strict=True):
+            self._judge(session, entry.generation, answer.status)
+
+    def _judge(self, session: Session, generation: int, status: AdmitStatus) -> None:
+        """A session was admitted again, or not. It may have ended meanwhile."""
         if status is AdmitStatus.OK:
-            session.generation = session.attempts
+            session.generation = generation
+            if session.moved:
+                self._fleet.lose(session.id, generation)
+            elif session.phase is Phase.CLOSED:
+                self._end(session)
             return
         session.generation = 0
         if status is AdmitStatus.MOVED:

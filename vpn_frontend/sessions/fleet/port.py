@@ -160,6 +160,12 @@ class Fleet(Protocol):
     async def admit(self, entry: Entry) -> Answer:
         """Raises ``FleetSilentError``: the session is not admitted, whatever the database has done meanwhile."""
 
+    async def admit_several(self, entries: Sequence[Entry]) -> Sequence[Answer]:
+        """As ``admit``, of sessions that this node carries already, in their order.
+
+        Raises ``FleetSilentError``: none of them is admitted, whatever the database has done meanwhile.
+        """
+
     async def contest(self, holders: Sequence[Holder]) -> None:
         """Have the nodes of these sessions end those whose clients are not heard. Returns once they have looked.
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from vpn_frontend.auth.shared_failures import SharedFailures
 from vpn_frontend.sessions.fleet.port import AdmitStatus, Answer, Claim, ClaimStatus, Standing
 from vpn_frontend.sessions.sealed_cookies import KeyRing
@@ -17,6 +19,7 @@ class ScriptedFleet:
         self.cut_off, self.alone_is_allowed, self.draining, self.routed = False, True, False, False
         self.lost, self.kept, self.ended, self.logged_out = [], [], [], []
         self.admitted, self.released, self.given_back, self.contested = [], [], [], []
+        self.batches = []  # how many were admitted again in one call
         self.answers = []  # of the next admissions; OK after them
         self.claim_answer = Claim(ClaimStatus.UNKNOWN)
         self.standings, self.own, self.lent_now = {}, {}, {}
@@ -28,6 +31,10 @@ class ScriptedFleet:
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    async def admit_several(self, entries):
+        self.batches.append(len(entries))
+        return [await self.admit(entry) for entry in entries]
 
     async def contest(self, holders):
         self.contested += holders
@@ -58,7 +65,7 @@ class ScriptedFleet:
         if address is not None:
             return [address]
         free = self.free.setdefault(pool, iter([pool[number] for number in range(2, 6)]))
-        return [one for one, _ in zip(free, range(count), strict=False)]
+        return [*islice(free, count)]
 
     async def lent(self, pool):
         return self.lent_now.get(pool, [])

@@ -240,6 +240,63 @@ async def test_on_the_return_only_what_the_fleet_knows_lives_on(node, fleet, sta
     assert len(node.recorder.ended) == (ends and standing is not Standing.MOVED)
 
 
+class TestAdmittedAgain:
+    """Sessions that the fleet does not know, such as those of a node whose database was restored."""
+
+    async def carry(self, node, fleet, count):
+        """Open sessions of as many users, which the fleet has forgotten. Returns them."""
+        sessions = []
+        for number in range(count):
+            cookie = node.log_in(f"user{number}")
+            await enter(node, cookie, user=f"user{number}")
+            sessions.append(node.table.find_session(cookie))
+        fleet.standings = {session.id: Standing.UNKNOWN for session in sessions}
+        return sessions
+
+    async def test_some_at_a_time(self, node, fleet, monkeypatch):
+        monkeypatch.setattr("vpn_frontend.sessions.fleet.entrance.ADMITTED_AT_ONCE", 2)
+        sessions = await self.carry(node, fleet, 3)
+        fleet.answers = [Answer(AdmitStatus.OK), Answer(AdmitStatus.FULL), Answer(AdmitStatus.OK)]
+        await node.table.entrance.reassert()
+        node.pump()
+        assert fleet.batches == [2, 1]
+        assert [session.phase for session in sessions] == [Phase.OPEN, Phase.CLOSED, Phase.OPEN]
+        assert [session.generation for session in sessions] == [2, 0, 2]
+
+    async def test_a_silent_fleet_leaves_the_rest_for_the_next_return(self, node, fleet, monkeypatch):
+        monkeypatch.setattr("vpn_frontend.sessions.fleet.entrance.ADMITTED_AT_ONCE", 1)
+        sessions = await self.carry(node, fleet, 2)
+        fleet.answers = [Answer(AdmitStatus.OK), FleetSilentError("away")]
+        with pytest.raises(FleetSilentError):
+            await node.table.entrance.reassert()
+        assert [(session.phase, session.generation) for session in sessions] == [(Phase.OPEN, 2), (Phase.OPEN, 0)]
+        fleet.standings = {sessions[1].id: Standing.UNKNOWN}
+        await node.table.entrance.reassert()
+        assert [session.generation for session in sessions] == [2, 3]
+
+    @pytest.mark.parametrize("how", ["ended", "has left"])
+    async def test_one_that_ends_meanwhile_holds_no_place(self, node, fleet, monkeypatch, how):
+        (session,) = await self.carry(node, fleet, 1)
+        admit = fleet.admit_several
+
+        async def admit_slowly(entries):
+            answers = await admit(entries)
+            if how == "ended":
+                node.live.kill(session.id, "")
+            else:
+                node.table.entrance.let_go(session)
+            node.pump()
+            assert session.phase is Phase.CLOSED
+            return answers
+
+        monkeypatch.setattr(fleet, "admit_several", admit_slowly)
+        await node.table.entrance.reassert()
+        if how == "ended":
+            assert (session.id, 2) in fleet.released
+        else:
+            assert fleet.lost == [(session.id, 2)]
+
+
 async def test_what_a_node_carries_is_what_the_fleet_has_admitted_here(node, fleet):
     waiting, first, second = node.log_in(), node.log_in(), node.log_in("bob")
     await enter(node, first)
