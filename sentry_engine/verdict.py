@@ -34,6 +34,7 @@ class Event(IntEnum):
 
 
 FIRST_CUSTOM_EVENT = 16
+MAX_CUSTOM_EVENTS = 240  # labels of one engine over all its policies: an event is a byte in the native tables
 UNVERIFIED_EVENTS = frozenset({Event.DTLS_HANDSHAKE})  # the source may be spoofed: limited in the sketch only
 
 

@@ -22,9 +22,7 @@ from sentry_engine.rules.columnar import ColumnarRules, parts_of
 from sentry_engine.rules.defaults import BUILTIN_LIMITS, BUILTIN_PAYBACKS
 from sentry_engine.rules.model import LimitRule, PrefixRule
 from sentry_engine.rules.schedules import Window, is_open
-from sentry_engine.verdict import FIRST_CUSTOM_EVENT, NO_RULE, Action, Event, Reason
-
-MAX_CUSTOM_EVENTS = 240  # labels of one engine over all its policies: an event is a byte in the native tables
+from sentry_engine.verdict import FIRST_CUSTOM_EVENT, MAX_CUSTOM_EVENTS, NO_RULE, Action, Event, Reason
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, PrefixRule, 
 from sentry_engine.rules.policy_part import PolicyPart
 from sentry_engine.rules.schedules import next_change
 from sentry_engine.rules.user_rules import UserRule
-from sentry_engine.verdict import Action
+from sentry_engine.verdict import MAX_CUSTOM_EVENTS, Action
 
 SETTINGS = ("paybacks", "default", "on_missing", "aggregation", "builtin_limits", "detectors")
 
@@ -171,8 +171,8 @@ class Policy(PolicyPart):
 
 
 def find_clashes(parts: Mapping[str, PolicyPart]) -> list[Problem]:
-    """Ids used in two files, settings with two values, and two limits on one event of one prefix."""
-    problems = list(find_rival_limits(parts.values()))
+    """Ids used in two files, settings with two values, two limits on one event of one prefix, and too many events."""
+    problems = [*find_rival_limits(parts.values()), *find_excess_events(parts)]
     if len(parts) > 1:
         problems += find_shared_ids(parts)
     for setting in SETTINGS:
@@ -211,3 +211,14 @@ def find_rival_limits(parts: Iterable[PolicyPart]) -> Iterator[Problem]:
             if first != rule.id:
                 reason = f"{first!r} already limits {rule.event} of {render_network(network, length)}"
                 yield Problem(rule.origin.file, rule.origin.pointer, reason)
+
+
+def find_excess_events(parts: Mapping[str, PolicyPart]) -> Iterator[Problem]:
+    """The first file whose custom events are more than an engine can number."""
+    labels: set[str] = set()
+    for file, part in parts.items():
+        labels.update(part.event_labels)
+        if len(labels) > MAX_CUSTOM_EVENTS:
+            reason = f"all files together declare more than {MAX_CUSTOM_EVENTS} custom events; remove some"
+            yield Problem(file, "/wolfsentry/events", reason)
+            return

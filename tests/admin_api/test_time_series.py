@@ -17,7 +17,7 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 
 def test_counters_are_rises_and_gauges_are_values():
     series = TimeSeries()
-    for number, total in enumerate([5, 7, 7, 2]):  # the last one: the counted thing began anew
+    for number, total in enumerate([5, 7, 7, 2]):  # the last one: the counted thing began again
         series.add(START + timedelta(seconds=10 * number), {"sessions": number}, {"logins": total})
     samples = series.read(Resolution.HOUR)
     assert [sample.counters["logins"] for sample in samples] == [2, 0, 0]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Camouflage:
-    """``realm`` empty: strangers get 404, else a request for a password. ``knows_cookie`` is true for live sessions."""
+    """``realm`` empty: a refusal is 404, else a request for a password. ``knows_cookie`` is true for live sessions."""
 
     secret: str = field(repr=False)
     realm: str
@@ -30,7 +30,7 @@ class Camouflage:
         return hmac.compare_digest(query.encode(errors="replace"), self.secret.encode())
 
     def refusal(self) -> HttpResponse:
-        """The answer to a stranger, whatever it asks for."""
+        """The answer to a peer without the secret, whatever it asks for."""
         if not self.realm:
             return HttpResponse(404, "Not Found", (("Content-Type", "text/plain"),), b"Not found\n", close=True)
         headers = (("WWW-Authenticate", f'Basic realm="{self.realm}"'), ("Content-Type", "text/plain"))

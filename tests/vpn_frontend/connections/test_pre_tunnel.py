@@ -387,7 +387,7 @@ async def test_a_login_that_hangs_is_waited_for_as_long_as_was_said(make_front, 
 
 
 @pytest.mark.asyncio
-async def test_whoever_was_right_a_moment_ago_waits_for_nothing(make_lab, users):
+async def test_a_password_that_was_right_a_moment_ago_waits_for_nothing(make_lab, users):
     front = Front(make_lab(), users, knows=True)
     await front.enter()
     connection = front.gateway.connect()

@@ -67,7 +67,7 @@ int gw_tls_use_certificate(WOLFSSL_CTX *context, const struct gw_certificate *ce
     return 0;
 }
 
-/* Sessions are resumed by tickets alone, which a key of the context seals: each host and certificate has its own, made anew with it.
+/* Sessions are resumed by tickets alone, which a key of the context seals: each host and certificate has its own, made with it.
  * wolfSSL's cache would be one for all contexts. */
 static int set_up(WOLFSSL_CTX *context, const struct gw_tls_host *host, const struct gw_certificate *certificate,
                   const char *ciphers, char *error, size_t error_size)

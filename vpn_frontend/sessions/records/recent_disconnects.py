@@ -2,7 +2,7 @@
 """Sessions whose clients disconnected by themselves a moment ago, by cookie: at most 8192, then the oldest goes.
 
 AnyConnect sends a DISCONNECT before it moves to another network, and then reconnects with its cookie. The session has
-ended all the same: lease and addresses are free, and it is accounted for. A client that comes back gets a session anew.
+ended all the same: lease and addresses are free, and it is accounted for. A client that comes back gets a new session.
 """
 
 from __future__ import annotations
