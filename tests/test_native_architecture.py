@@ -36,7 +36,7 @@ TREES = (
     Tree(
         "vpn_frontend/native",
         (
-            ("packet", "queues", "signing", "tables"),
+            ("aes_gcm", "packet", "queues", "signing", "tables"),
             ("runtime",),
             ("limits",),
             ("tls",),

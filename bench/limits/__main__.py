@@ -19,7 +19,7 @@ from bench.machine import describe_machine
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = Path(__file__).with_name("main.c")
 NATIVE = ROOT / "vpn_frontend" / "native"
-GCM = [NATIVE / "tls" / "aes_gcm.c", NATIVE / "tls" / "vaes_gcm.c"]
+GCM = [NATIVE / "aes_gcm" / "aes_gcm.c", NATIVE / "aes_gcm" / "vaes_gcm.c"]
 BINARY = ROOT / ".build" / "bench" / "limits"
 WAYS = {
     "aes": "AES-256-GCM of records of 16 KB",
@@ -36,7 +36,7 @@ def build() -> Path:
     BINARY.parent.mkdir(parents=True, exist_ok=True)
     prefix = Path((ROOT / ".build" / "wolfssl").read_text().strip())
     flags = ["-std=gnu11", "-O3", "-Wall", "-Wextra", "-D_GNU_SOURCE", f"-I{prefix}/include", f"-I{NATIVE}"]
-    wrapped = f"-Wl,@{NATIVE}/tls/aes_gcm.wrap"
+    wrapped = f"-Wl,@{NATIVE}/aes_gcm/aes_gcm.wrap"
     libraries = [str(prefix / "lib" / "libwolfssl.a"), "-lm", "-lpthread"]
     subprocess.run([os.environ.get("CC", "cc"), *flags, SOURCE, *GCM, "-o", BINARY, wrapped, *libraries], check=True)
     return BINARY

@@ -17,9 +17,9 @@ SOURCES = sorted(str(path) for path in HERE.rglob("*.c"))
 CFFI_HEADERS = runpy.run_path(
     "sentry_engine/native/cffi_headers.py"
 )  # shared; run, since packages are not importable here
-# Calls in wolfSSL that tls/aes_gcm.c takes, unless the library is a FIPS module or has the table of each key in use.
+# Calls in wolfSSL that aes_gcm/aes_gcm.c takes, unless the library is a FIPS module or uses the table of each key.
 KEPT = ("#define HAVE_FIPS\n", "#define WC_C_DYNAMIC_FALLBACK\n")
-WRAPPED = [f"-Wl,@{HERE}/tls/aes_gcm.wrap"]
+WRAPPED = [f"-Wl,@{HERE}/aes_gcm/aes_gcm.wrap"]
 
 
 def describe() -> FFI:

@@ -52,12 +52,12 @@ PROGRAMS = {
     "tls/test_late_messages": [],
     "tls/test_fips": ["tls/fips.c"],
     "tls/test_record_pool": ["tls/record_pool.c"],
-    "tls/test_vaes_gcm": ["tls/aes_gcm.c", "tls/vaes_gcm.c"],
+    "aes_gcm/test_vaes_gcm": ["aes_gcm/aes_gcm.c", "aes_gcm/vaes_gcm.c"],
     "connections/test_source_eviction": ["connections/source_eviction.c", "connections/source_table.c"],
 }
 OPTIONS = {
     "tls/test_fips": ["-DHAVE_FIPS"],
-    "tls/test_vaes_gcm": [f"-Wl,@{NATIVE}/tls/aes_gcm.wrap"],
+    "aes_gcm/test_vaes_gcm": [f"-Wl,@{NATIVE}/aes_gcm/aes_gcm.wrap"],
 }
 SANITIZERS = {"tls/test_record_pool": "undefined"}  # the others: ASan too, under which that one keeps nothing
 
@@ -115,7 +115,7 @@ def test_program(program: str, wolfssl: Path, tmp_path: Path) -> None:
 
 
 def test_records_can_be_left_to_the_library(wolfssl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = "tls/test_vaes_gcm"
+    program = "aes_gcm/test_vaes_gcm"
     monkeypatch.setenv("OCSENTRY_AES", "wolfssl")
     sources = [NATIVE / name for name in PROGRAMS[program]]
     run(build(program, sources, wolfssl, tmp_path, *OPTIONS[program]))

@@ -10,7 +10,7 @@
 
 #if defined(__x86_64__) && defined(GCM_TABLE_4BIT) && !defined(HAVE_FIPS) && !defined(WC_C_DYNAMIC_FALLBACK)
 
-#include "tls/vaes_gcm.h"
+#include "aes_gcm/vaes_gcm.h"
 
 #include <wolfssl/wolfcrypt/aes.h>
 

@@ -4,7 +4,7 @@
  * bit instead (Gueron and Kounavis, "Intel Carry-Less Multiplication Instruction and its Usage for Computing the GCM Mode").
  * Sixteen blocks are multiplied by sixteen powers of the key and reduced once.
  */
-#include "tls/vaes_gcm.h"
+#include "aes_gcm/vaes_gcm.h"
 
 #ifdef __x86_64__
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * AES-GCM with wide instructions: test cases 3 and 15 of McGrew and Viega's specification, and wolfSSL's AVX2 code beside it at
- * every length and head. Linked as the gateway is, so that wolfSSL's own calls arrive in tls/aes_gcm.c. Texts end where their
+ * every length and head. Linked as the gateway is, so that wolfSSL's own calls arrive in aes_gcm/aes_gcm.c. Texts end where their
  * page does, before one that cannot be touched. Where the processor has no such instructions, the calls must pass through.
  */
 #include <wolfssl/options.h>
@@ -9,7 +9,7 @@
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
-#include "tls/vaes_gcm.h"
+#include "aes_gcm/vaes_gcm.h"
 
 #include <assert.h>
 #include <stdio.h>
