@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 CONNECTIONS_PER_CLIENT = 4  # a login of AnyConnect has up to three connections beside its tunnel's
 SPARE_CONNECTIONS = 256
 SPARE_SESSIONS = 256  # closing while others open
-UDP_SOCKETS = 8  # of a worker for each endpoint: a busy one rests, and only the clients that share it with another wait
 
 Rows = tuple[tuple[int, ...], ...]
 
@@ -71,7 +70,7 @@ def max_sessions(settings: VpnSettings) -> int:
 def open_through(opener: Opener, settings: VpnSettings) -> GatewayDescriptors:
     """Everything that a gateway needs, all or nothing. Raises what ``opener`` raises."""
     workers = worker_count(settings)
-    endpoints = tuple(settings.dtls_listen or settings.listen) * UDP_SOCKETS if settings.dtls else ()
+    endpoints = tuple(settings.dtls_listen or settings.listen) * sockets.UDP_SOCKETS if settings.dtls else ()
     shortage = None
     try:
         raise_descriptor_limit(max_connections(settings), workers, len(settings.listen) + len(endpoints))

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 BACKLOG = 1024  # per socket: completed connections that no worker has accepted; more wait in the SYN queue
-UDP_BUFFER = 4 * 1024 * 1024  # bytes each way: 20 ms of full datagrams at a gigabit per second, as the kernel counts
+UDP_SOCKETS = 8  # of a worker for each endpoint: a busy one rests, and only the clients that share it with another wait
+UDP_BUFFERS = 8 << 20  # bytes each way of all these: 5 ms of full datagrams at a gigabit per second over one of them
 MAX_NUMBER = 1 << 17  # of a descriptor: a table of a megabyte in the kernel, for 130 000 connections
 _TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; Python 3.11 does not name it
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python does not name them
@@ -136,6 +137,6 @@ def _bound(endpoint: Endpoint, kind: int) -> socket.socket:
 def _widen(bound: socket.socket, forced: int, asked: int) -> None:
     """Beyond net.core.[rw]mem_max with CAP_NET_ADMIN, up to it without."""
     try:
-        bound.setsockopt(socket.SOL_SOCKET, forced, UDP_BUFFER)
+        bound.setsockopt(socket.SOL_SOCKET, forced, UDP_BUFFERS // UDP_SOCKETS)
     except PermissionError:
-        bound.setsockopt(socket.SOL_SOCKET, asked, UDP_BUFFER)
+        bound.setsockopt(socket.SOL_SOCKET, asked, UDP_BUFFERS // UDP_SOCKETS)

@@ -3,7 +3,8 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from vpn_frontend.gateway import descriptors
-from vpn_frontend.gateway.descriptors import UDP_SOCKETS, open_through
+from vpn_frontend.gateway.descriptors import open_through
+from vpn_frontend.gateway.sockets import UDP_SOCKETS
 from vpn_frontend.settings import Endpoint, VpnSettings
 
 FIRST, SECOND = (Endpoint(ip_address(f"127.0.0.{last}"), 443) for last in (1, 2))

@@ -14,7 +14,8 @@ from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port, reserve_port
 from vpn_frontend.gateway.sockets import (
     MAX_NUMBER,
-    UDP_BUFFER,
+    UDP_BUFFERS,
+    UDP_SOCKETS,
     ListenError,
     bind_listeners,
     close_all,
@@ -77,12 +78,14 @@ def test_every_address_means_both_families(port):
         close_all(rows[0])
 
 
-def test_datagram_sockets_hold_a_burst():
-    limit = int(Path("/proc/sys/net/core/rmem_max").read_text())
+@pytest.mark.parametrize(("option", "limit"), [(socket.SO_RCVBUF, "rmem_max"), (socket.SO_SNDBUF, "wmem_max")])
+def test_datagram_sockets_of_an_address_hold_a_burst_and_no_more_together(option, limit):
+    most = UDP_BUFFERS // UDP_SOCKETS
+    limit = int(Path("/proc/sys/net/core", limit).read_text())
     reserved, ((descriptor,),) = reserve_datagram_port("127.0.0.1", 1)
     with reserved, socket.socket(fileno=descriptor) as bound:
         # The kernel counts its own overhead: it doubles what is asked for.
-        assert 2 * min(UDP_BUFFER, limit) <= bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 2 * UDP_BUFFER
+        assert 2 * min(most, limit) <= bound.getsockopt(socket.SOL_SOCKET, option) <= 2 * most
 
 
 def test_datagram_sockets_do_not_block():
