@@ -16,9 +16,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sentry_engine.records import dataclass
-from vpn_frontend.auth.password import DIRECTORY_DEADLINE
 from vpn_frontend.gateway.accounts import Account, AccountsError, AccountsFile, FormerAccounts, read_accounts
-from vpn_frontend.ports import CloseReason, VpnEvent
+from vpn_frontend.ports import DIRECTORY_DEADLINE, CloseReason, VpnEvent
 from vpn_frontend.sessions.persistence.resumption import Resumption, ResumptionError, parse_resumption
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ class UserRecord:
     """A user of the directory. ``name`` is the canonical spelling, used by sessions and leases."""
 
     name: str
-    password_hash: str | None = None  # argon2id or crypt(3), see ``auth.password``; None: no login by password
+    password_hash: str | None = None  # argon2id or crypt(3), see ``auth.password.hashes``; None: no login by password
     groups: tuple[str, ...] = ()
     enabled: bool = True
     max_same_clients: int | None = None  # None: what the policy says
@@ -56,6 +56,9 @@ class RemoteLogin:
     interim: int = 0  # seconds between two accounting updates; 0: as configured
 
 
+DIRECTORY_DEADLINE = 5.0  # seconds for one look-up in a directory of users
+
+
 class UserDirectory(Protocol):
     async def find(self, name: str) -> UserRecord | None:
         """The user of that name, ``None`` if there is none. After an exception the client is told to try later."""
@@ -64,7 +67,7 @@ class UserDirectory(Protocol):
         """What ``find`` would return, if that is cached. ``None``: call ``find``."""
 
     async def hash_samples(self) -> Sequence[str]:
-        """Hashes that other programs made, at least one of each scheme (``auth.hash_cost``). Called once, at start."""
+        """Hashes that other programs made, one of each scheme at least (``auth.password``). Called once, at start."""
 
 
 class SettingsFileError(Exception):

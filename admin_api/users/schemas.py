@@ -20,7 +20,7 @@ from admin_api.session_settings.effective import EffectiveValue
 from admin_api.session_settings.overrides import UserSettings, gather_tables, render_user_settings
 from admin_api.store import UserAttributes
 from admin_api.users.names import MAX_NAME, check_name
-from vpn_frontend.auth.hash_cost import UNACCEPTABLE, scheme_of
+from vpn_frontend.auth.password.hash_cost import UNACCEPTABLE, scheme_of
 
 MAX_PASSWORD = 256  # characters; bounds the cost of hashing
 MAX_GROUPS = 64  # of one user

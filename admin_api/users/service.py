@@ -11,7 +11,7 @@ from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.progress import advance, pass_no_return
 from admin_api.store.identities.users import as_record
 from sentry_engine.records import dataclass
-from vpn_frontend.auth.password import hash_password
+from vpn_frontend.auth.password.hashes import hash_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

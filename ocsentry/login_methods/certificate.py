@@ -6,8 +6,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from vpn_frontend.auth.certificate_identity import CertificateFields
-from vpn_frontend.auth.client_certificate import CertificateMethod, GroupQuestion
+from vpn_frontend.auth.certificate.identity import CertificateFields
+from vpn_frontend.auth.certificate.method import CertificateMethod, GroupQuestion
 from vpn_frontend.auth.group_logins import plan_of
 from vpn_frontend.sessions.effective_settings import labels_of
 

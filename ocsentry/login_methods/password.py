@@ -6,7 +6,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
+from vpn_frontend.auth.password.checker import PasswordChecker
+from vpn_frontend.auth.password.method import PasswordMethod
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ocsentry.errors import OperatorError
 from ocsentry.user_files.password_file import MAX_LINE
-from vpn_frontend.auth.crypt_hash import make_crypt_hash
+from vpn_frontend.auth.password.crypt_hash import make_crypt_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from admin_api.users.names import MAX_NAME, check_name
 from ocsentry.errors import OperatorError
 from sentry_engine.records import dataclass
-from vpn_frontend.auth.crypt_hash import is_crypt_hash
-from vpn_frontend.auth.hash_cost import scheme_of
+from vpn_frontend.auth.password.crypt_hash import is_crypt_hash
+from vpn_frontend.auth.password.hash_cost import scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

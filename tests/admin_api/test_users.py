@@ -10,7 +10,7 @@ import pytest
 
 from admin_api.enforcement.engine_state import save_engine_state
 from admin_api.http.identity import Scope
-from vpn_frontend.auth.password import matches
+from vpn_frontend.auth.password.hashes import matches
 
 pytestmark = pytest.mark.asyncio
 

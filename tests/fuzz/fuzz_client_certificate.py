@@ -6,7 +6,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports():
-    from vpn_frontend.auth.certificate_identity import (
+    from vpn_frontend.auth.certificate.identity import (
         MAX_GROUPS,
         MAX_NAME_BYTES,
         CertificateFields,

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import atheris
 
 with atheris.instrument_imports():
-    from vpn_frontend.auth.certificate_identity import MAX_NAME_BYTES
+    from vpn_frontend.auth.certificate.identity import MAX_NAME_BYTES
     from vpn_frontend.auth.gssapi.acceptor import MAX_ROUNDS, MAX_TOKEN, TicketAccepted, TokenWanted
     from vpn_frontend.auth.gssapi.method import GssapiMethod
     from vpn_frontend.auth.method import LoginRequest

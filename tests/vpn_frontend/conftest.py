@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sentry_engine import ClientLimits, Engine, Policy
-from vpn_frontend.auth.password import hash_password
+from vpn_frontend.auth.password.hashes import hash_password
 from vpn_frontend.gateway.interface import (
     ChannelDown,
     ConnectionClosed,

@@ -13,7 +13,8 @@ import pytest
 
 from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
-from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
+from vpn_frontend.auth.password.checker import PasswordChecker
+from vpn_frontend.auth.password.method import PasswordMethod
 from vpn_frontend.auth.user_throttle import FREE_FAILURES
 from vpn_frontend.gateway import tun
 from vpn_frontend.gateway.certificates.server_certificate import CertificateError

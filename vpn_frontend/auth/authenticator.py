@@ -22,7 +22,6 @@ from sentry_engine import Event, Verdict
 from sentry_engine.records import dataclass
 from vpn_frontend.auth.composition import wrap_state
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.password import DIRECTORY_DEADLINE
 from vpn_frontend.auth.result import (
     WRONG,
     Accepted,
@@ -35,7 +34,7 @@ from vpn_frontend.auth.result import (
     Unavailable,
     chain,
 )
-from vpn_frontend.ports import EventSink, SettingsFileError, UserDirectory, UserRecord, VpnEvent
+from vpn_frontend.ports import DIRECTORY_DEADLINE, EventSink, SettingsFileError, UserDirectory, UserRecord, VpnEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

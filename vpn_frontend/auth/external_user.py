@@ -7,8 +7,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vpn_frontend.auth.password import DIRECTORY_DEADLINE
-from vpn_frontend.ports import UserRecord
+from vpn_frontend.ports import DIRECTORY_DEADLINE, UserRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,8 +11,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vpn_frontend.auth.certificate_identity import CertificateFields
-from vpn_frontend.auth.client_certificate import confirm_certificate
+from vpn_frontend.auth.certificate.identity import CertificateFields
+from vpn_frontend.auth.certificate.method import confirm_certificate
 from vpn_frontend.auth.group_rules import merge_group_rules
 from vpn_frontend.auth.login_plan import LoginPlan, find_methods_problem, find_require_problem, plan_login
 from vpn_frontend.auth.result import Accepted, Refused

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from sentry_engine.records import dataclass
-from vpn_frontend.auth.client_certificate import CertificateFirst
+from vpn_frontend.auth.certificate.method import CertificateFirst
 from vpn_frontend.auth.composition import compose
 
 if TYPE_CHECKING:

@@ -17,6 +17,10 @@ RETRY_AFTER = 10  # seconds, when the server could not check
 WRONG = "Login failed: wrong username or password."
 
 
+class OverloadError(Exception):
+    """No check can be made now. Another try in a few seconds may succeed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The user is authenticated. ``groups``: the one chosen at login comes first.

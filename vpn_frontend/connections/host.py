@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import CertificateRevocationList
 
     from vpn_frontend.auth.authenticator import Authenticator
-    from vpn_frontend.auth.certificate_identity import CertificateFields
+    from vpn_frontend.auth.certificate.identity import CertificateFields
     from vpn_frontend.protocol.connection import PortalConfig
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vpn_frontend.auth.certificate_identity import CertificateFields, CertificateNameError, read_identity
+from vpn_frontend.auth.certificate.identity import CertificateFields, CertificateNameError, read_identity
 from vpn_frontend.auth.group_logins import plan_of
 from vpn_frontend.protocol.client_page import ClientPage
 from vpn_frontend.protocol.connection import LOGIN_PATHS, PHONE_PATHS, LoginShape, PortalConfig

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from admin_api.session_settings.overrides import read_user_settings
 from admin_api.store.tables import Membership, User
 from sentry_engine.records import dataclass
-from vpn_frontend.auth.hash_cost import OWN_SCHEME, scheme_of
+from vpn_frontend.auth.password.hash_cost import OWN_SCHEME, scheme_of
 from vpn_frontend.ports import UserRecord
 
 if TYPE_CHECKING:

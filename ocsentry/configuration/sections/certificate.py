@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import field_validator
 
 from ocsentry.configuration.fields import OptionalPath, Section, field
-from vpn_frontend.auth.certificate_identity import CertificateFields
+from vpn_frontend.auth.certificate.identity import CertificateFields
 from vpn_frontend.settings import AtConnect, CertificateSettings, CrlCheck
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from admin_api.store import Store, UserAttributes, fold_name, migrations
 from admin_api.store.audit import digest_of
 from admin_api.store.columns import Base, new_id
 from admin_api.store.failures import DriverMissingError
-from vpn_frontend.auth.hash_cost import scheme_of
-from vpn_frontend.auth.password import hash_password
+from vpn_frontend.auth.password.hash_cost import scheme_of
+from vpn_frontend.auth.password.hashes import hash_password
 
 pytestmark = pytest.mark.asyncio
 SQLITE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

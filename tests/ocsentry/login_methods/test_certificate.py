@@ -13,8 +13,8 @@ from lab.authority import DAY, Authority
 from ocsentry.configuration.model import Config, LoadedConfig
 from ocsentry.login_methods.certificate import open_certificate
 from ocsentry.privileges.helper.configured import scope_of
-from vpn_frontend.auth.certificate_identity import CertificateFields
-from vpn_frontend.auth.client_certificate import CertificateMethod, GroupQuestion
+from vpn_frontend.auth.certificate.identity import CertificateFields
+from vpn_frontend.auth.certificate.method import CertificateMethod, GroupQuestion
 from vpn_frontend.auth.group_logins import plan_of
 from vpn_frontend.settings import CertificateSettings
 from vpn_frontend.testing import MemoryDirectory

@@ -8,7 +8,7 @@ import pytest
 from ocsentry.login_methods.context import MethodContext
 from ocsentry.login_methods.password import open_password
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.password import hash_password
+from vpn_frontend.auth.password.hashes import hash_password
 from vpn_frontend.auth.result import Accepted, FirstForm
 from vpn_frontend.ports import UserRecord
 from vpn_frontend.settings import AuthSettings, VpnSettings

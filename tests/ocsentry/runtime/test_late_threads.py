@@ -16,7 +16,8 @@ from admin_api.workers import ControlWorker, TrialWorker, start_threads
 from ocsentry.outbound.webhook_sender import HttpWebhookSender
 from ocsentry.user_files.file_thread import FileThread
 from vpn_frontend.auth.ldap.resolver import Resolver
-from vpn_frontend.auth.password import PasswordChecker, hash_password
+from vpn_frontend.auth.password.checker import PasswordChecker
+from vpn_frontend.auth.password.hashes import hash_password
 
 PASSWORD = "correct horse battery staple"
 

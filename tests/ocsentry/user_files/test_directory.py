@@ -15,7 +15,9 @@ from ocsentry.user_files.file_thread import FileThread
 from ocsentry.user_files.password_file import parse_password_file
 from ocsentry.user_files.read_through import ReadThroughFile
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.password import PasswordChecker, PasswordMethod, matches
+from vpn_frontend.auth.password.checker import PasswordChecker
+from vpn_frontend.auth.password.hashes import matches
+from vpn_frontend.auth.password.method import PasswordMethod
 from vpn_frontend.auth.result import Accepted, Refused
 from vpn_frontend.ports import UserRecord
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents

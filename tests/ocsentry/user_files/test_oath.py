@@ -21,7 +21,8 @@ from ocsentry.user_files.password_file import parse_password_file
 from ocsentry.user_files.read_through import ReadThroughFile
 from vpn_frontend.auth.composition import compose
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
+from vpn_frontend.auth.password.checker import PasswordChecker
+from vpn_frontend.auth.password.method import PasswordMethod
 from vpn_frontend.auth.result import Accepted, Challenge, Refused
 from vpn_frontend.auth.totp.codes import code_at
 from vpn_frontend.auth.totp.method import TotpMethod

@@ -13,7 +13,7 @@ from ocsentry.cli.app import main
 from ocsentry.cli.commands.ocpasswd import run_ocpasswd
 from ocsentry.user_files.password_edit import PasswordEditError, lock_user, set_password
 from ocsentry.user_files.password_file import parse_password_file
-from vpn_frontend.auth.password import matches
+from vpn_frontend.auth.password.hashes import matches
 
 COMMANDS = [
     (["-g", "staff,ops", "alice"], "one\none\n"),

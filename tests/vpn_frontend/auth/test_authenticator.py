@@ -9,7 +9,9 @@ from tests.vpn_frontend.auth.scripted import Codes, Scripted, outcome_of
 from vpn_frontend.auth.authenticator import Authenticator, Ways, render_refusal
 from vpn_frontend.auth.composition import compose
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.password import PasswordChecker, PasswordMethod, hash_password
+from vpn_frontend.auth.password.checker import PasswordChecker
+from vpn_frontend.auth.password.hashes import hash_password
+from vpn_frontend.auth.password.method import PasswordMethod
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, FirstForm, Pending, Refused, Unavailable
 from vpn_frontend.auth.supervised_method import supervise
 from vpn_frontend.ports import SettingsFileError, UserRecord

@@ -5,7 +5,8 @@ import asyncio
 
 from vpn_frontend.auth.authenticator import Authenticator, Ways
 from vpn_frontend.auth.composition import compose
-from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
+from vpn_frontend.auth.password.checker import PasswordChecker
+from vpn_frontend.auth.password.method import PasswordMethod
 from vpn_frontend.auth.supervised_method import supervise
 from vpn_frontend.connections.host import Host
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections

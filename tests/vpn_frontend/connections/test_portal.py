@@ -6,7 +6,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from lab.authority import Authority
-from vpn_frontend.auth.certificate_identity import CertificateFields
+from vpn_frontend.auth.certificate.identity import CertificateFields
 from vpn_frontend.connections.portal import certificate_fields, offer_certificate_groups
 from vpn_frontend.protocol.connection import PortalConfig
 from vpn_frontend.protocol.login_attempts import LoginAttempts

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vpn_frontend.auth.certificate_identity import MAX_NAME_BYTES
+from vpn_frontend.auth.certificate.identity import MAX_NAME_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -8,8 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.external_user import find_external_user
-from vpn_frontend.auth.password import OverloadError
-from vpn_frontend.auth.result import WRONG, Accepted, FirstForm, Pending, Refused, Unavailable
+from vpn_frontend.auth.result import WRONG, Accepted, FirstForm, OverloadError, Pending, Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

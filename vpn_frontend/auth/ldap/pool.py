@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sentry_engine.records import dataclass
 from vpn_frontend.auth.ldap.connection import LdapConnection, LdapError, Server
 from vpn_frontend.auth.ldap.resolver import Resolver
-from vpn_frontend.auth.password import OverloadError
+from vpn_frontend.auth.result import OverloadError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

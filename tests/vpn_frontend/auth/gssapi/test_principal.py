@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.auth.certificate_identity import MAX_NAME_BYTES
+from vpn_frontend.auth.certificate.identity import MAX_NAME_BYTES
 from vpn_frontend.auth.gssapi.principal import PrincipalError, user_of
 
 OWN = "EXAMPLE.ORG"

@@ -13,7 +13,8 @@ from tests.vpn_frontend.auth.scripted import outcome_of
 from tests.vpn_frontend.radius.conftest import clock, events, make_servers, start_server  # noqa: F401 - fixtures
 from tests.vpn_frontend.radius.scripted_server import silence
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
+from vpn_frontend.auth.password.checker import PasswordChecker
+from vpn_frontend.auth.password.method import PasswordMethod
 from vpn_frontend.auth.radius.method import RadiusMethod
 from vpn_frontend.auth.result import Accepted, Unavailable
 from vpn_frontend.auth.supervised_method import supervise

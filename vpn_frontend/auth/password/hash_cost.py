@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from vpn_frontend.auth.crypt_hash import is_crypt_hash
+from vpn_frontend.auth.password.crypt_hash import is_crypt_hash
 
 # The first recommendation of OWASP's password storage cheat sheet below the profiles of RFC 9106 section 4. Those take
 # 64 MB and about 0.1 s of a core for each login: too much for a server that also carries tunnels.

@@ -3,8 +3,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from vpn_frontend.auth import source_standing
-from vpn_frontend.auth.source_standing import FORGET_AFTER, SourceStanding
+from vpn_frontend.auth.password import source_standing
+from vpn_frontend.auth.password.source_standing import FORGET_AFTER, SourceStanding
 
 HOME, AWAY = ip_address("192.0.2.1"), ip_address("192.0.2.2")
 

@@ -8,8 +8,8 @@ from cryptography.x509.oid import NameOID
 
 from lab.authority import Authority
 from tests.vpn_frontend.auth.scripted import outcome_of
-from vpn_frontend.auth.certificate_identity import CertificateFields
-from vpn_frontend.auth.client_certificate import (
+from vpn_frontend.auth.certificate.identity import CertificateFields
+from vpn_frontend.auth.certificate.method import (
     CertificateFirst,
     CertificateMethod,
     GroupQuestion,

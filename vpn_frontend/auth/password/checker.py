@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Passwords: argon2id or crypt(3) hashes, checked in a bounded pool of threads.
+"""Checks passwords in a bounded pool of threads.
 
 A check costs the same whether the user exists or not. Checks beyond the bound are refused at once with a text: a queue
 of logins that all time out serves only a password spray. Sources that have guessed lately, or have checks in the queue,
@@ -12,76 +12,28 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from base64 import b64encode
 from collections import Counter
 from contextlib import suppress
 from dataclasses import field
-from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from argon2 import PasswordHasher, Type
-from argon2.exceptions import Argon2Error, InvalidHashError
-
 from sentry_engine.records import dataclass
-from vpn_frontend.auth.check_queue import CheckQueue
-from vpn_frontend.auth.crypt_hash import crypt_matches, is_crypt_hash
-from vpn_frontend.auth.hash_cost import LANES, MEMORY_KIB, OWN_SCHEME, PASSES, scheme_of
-from vpn_frontend.auth.result import WRONG, Accepted, FirstForm, Pending, Refused, Unavailable
-from vpn_frontend.auth.source_standing import SourceStanding, source_key
-from vpn_frontend.auth.verified_password_cache import VerifiedPasswordCache
+from vpn_frontend.auth.password.check_queue import CheckQueue
+from vpn_frontend.auth.password.hash_cost import OWN_SCHEME, scheme_of
+from vpn_frontend.auth.password.hashes import matches
+from vpn_frontend.auth.password.source_standing import SourceStanding, source_key
+from vpn_frontend.auth.password.verified_password_cache import VerifiedPasswordCache
+from vpn_frontend.auth.result import OverloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
-    from vpn_frontend.auth.method import LoginRequest
-    from vpn_frontend.auth.result import Outcome
-    from vpn_frontend.ports import UserDirectory
     from vpn_frontend.settings import Address
 
 MAX_SCHEMES = 4  # of imported hashes whose cost every check has; users of further ones can be told by the time
 MAX_WAITING = 64  # checks in the pool or its queue; about two seconds of two cores
 DEADLINE = 10.0  # seconds for one check
-DIRECTORY_DEADLINE = 5.0  # seconds for one look-up
-
-
-class OverloadError(Exception):
-    """No check can be made now. Another try in a few seconds may succeed."""
-
-
-_hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES, type=Type.ID)
-# For users without a hash: random salt and output, so that no known password has it, and the start hashes nothing.
-_UNKNOWN = "$".join((OWN_SCHEME, *(b64encode(os.urandom(size)).rstrip(b"=").decode() for size in (16, 32))))
-
-
-def hash_password(password: str) -> str:
-    """The argon2id encoding to store. Takes some ten milliseconds of CPU: not for the event loop."""
-    return _hasher.hash(password)
-
-
-def matches(encoded: str | None, password: str, others: Sequence[str] = ()) -> bool:
-    """True if ``password`` has the hash ``encoded`` (argon2id or crypt(3)). Blocks.
-
-    ``others`` are hashes of other schemes, one each, which are checked too, without effect. So a check costs the same
-    for a user of any scheme and for ``None``, which is never right. A hash that ``scheme_of`` refuses is as ``None``.
-    """
-    scheme = None if encoded is None else scheme_of(encoded)
-    right = False
-    for dummy in (_UNKNOWN, *others):
-        if scheme_of(dummy) != scheme:
-            _matches_one(dummy, password)
-    if encoded is not None and scheme is not None:
-        right = _matches_one(encoded, password)
-    return right
-
-
-def _matches_one(encoded: str, password: str) -> bool:
-    if is_crypt_hash(encoded):
-        return crypt_matches(password, encoded)
-    try:
-        return _hasher.verify(encoded, password)
-    except (Argon2Error, InvalidHashError):
-        return False
 
 
 @dataclass(slots=True)
@@ -251,46 +203,3 @@ class PasswordChecker:
                 answer.cancel()
             else:
                 answer.set_result(right)
-
-
-class PasswordMethod:
-    """The password of the user directory. A user without a hash is refused like one with a wrong password."""
-
-    name = "password"
-    backend = "directory"
-
-    def __init__(self, users: UserDirectory, passwords: PasswordChecker) -> None:
-        self._users = users
-        self._passwords = passwords
-
-    def begin(self, login: LoginRequest) -> Outcome | Pending:
-        """A known user with a verified password is accepted at once."""
-        if not login.submitted:
-            return FirstForm()
-        user = self._users.recall(login.username)
-        encoded = None if user is None else user.password_hash
-        if user is not None and encoded is not None and self._passwords.is_verified(encoded, login.password):
-            return Accepted(user, user.groups)
-        return Pending(partial(self._check, login))
-
-    def answer(self, state: object, fields: Mapping[str, str]) -> Outcome | Pending:  # noqa: ARG002 - of the interface
-        """Raises ``TypeError``: this method has no challenge."""
-        raise TypeError("a reply to a password without a challenge")
-
-    async def _check(self, login: LoginRequest) -> Outcome:
-        async with asyncio.timeout(DIRECTORY_DEADLINE):
-            user = await self._users.find(login.username)
-        encoded = None if user is None else user.password_hash
-        if user is not None and user.code_only:
-            return Accepted(user, user.groups)  # the code alone decides
-        try:
-            right = await self._passwords.check(encoded, login.password, login.address, login.username)
-        except OverloadError:
-            return Unavailable("Too many logins at the moment. Please try again in a few seconds.")
-        if user is None or not right:
-            return Refused(WRONG, "wrong_password")
-        async with asyncio.timeout(DIRECTORY_DEADLINE):
-            present = await self._users.find(login.username)  # an operator may have changed it during the hash
-        if present is None or present.password_hash != encoded:
-            return Refused(WRONG, "wrong_password")
-        return Accepted(present, present.groups)

@@ -4,7 +4,7 @@ from threading import Thread
 import pytest
 
 from lab.timeouts import TIMEOUT
-from vpn_frontend.auth.check_queue import CheckQueue
+from vpn_frontend.auth.password.check_queue import CheckQueue
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sentry_engine.records import dataclass
-from vpn_frontend.auth.certificate_identity import CertificateNameError, read_identity
+from vpn_frontend.auth.certificate.identity import CertificateNameError, read_identity
 from vpn_frontend.auth.external_user import find_external_user, recall_external_user
 from vpn_frontend.auth.result import WRONG, Accepted, FirstForm, Pending, Refused
 from vpn_frontend.protocol.login_form import GROUP, Field, FieldKind, Form
@@ -19,7 +19,7 @@ from vpn_frontend.protocol.login_form import GROUP, Field, FieldKind, Form
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from vpn_frontend.auth.certificate_identity import CertificateFields, CertificateIdentity
+    from vpn_frontend.auth.certificate.identity import CertificateFields, CertificateIdentity
     from vpn_frontend.auth.method import LoginRequest, Method
     from vpn_frontend.auth.result import Outcome
     from vpn_frontend.ports import UserDirectory, UserRecord

@@ -3,9 +3,9 @@ import asyncio
 
 import pytest
 
-from vpn_frontend.auth import password
-from vpn_frontend.auth.password import PasswordChecker
-from vpn_frontend.auth.verified_password_cache import VerifiedPasswordCache
+from vpn_frontend.auth.password import checker as checks
+from vpn_frontend.auth.password.checker import PasswordChecker
+from vpn_frontend.auth.password.verified_password_cache import VerifiedPasswordCache
 
 
 def test_only_the_same_hash_and_password_are_verified_and_only_for_the_lifetime():
@@ -49,7 +49,7 @@ async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(monkeyp
         hashed.append(password)
         return password == "right" and encoded is not None
 
-    monkeypatch.setattr(password, "matches", matches)
+    monkeypatch.setattr(checks, "matches", matches)
     checker = PasswordChecker(threads=1, remember=300, clock=lambda: 0.0)
     try:
         assert [await checker.check("hash", "right") for _ in range(3)] == [True] * 3

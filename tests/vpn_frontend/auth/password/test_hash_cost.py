@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from vpn_frontend.auth.hash_cost import OWN_SCHEME, scheme_of
-from vpn_frontend.auth.password import hash_password, matches
+from vpn_frontend.auth.password.hash_cost import OWN_SCHEME, scheme_of
+from vpn_frontend.auth.password.hashes import hash_password, matches
 
 ARGON2ID = "$argon2id$v=19${}$" + "A" * 22 + "$" + "A" * 43
 SALT = "abcdefgh$" + "x" * 43

@@ -8,11 +8,14 @@ import pytest
 from argon2.exceptions import VerifyMismatchError
 
 from lab.timeouts import TIMEOUT
-from vpn_frontend.auth import crypt_hash, password
-from vpn_frontend.auth.hash_cost import OWN_SCHEME, scheme_of
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.password import OverloadError, PasswordChecker, PasswordMethod, hash_password, matches
-from vpn_frontend.auth.result import WRONG, Accepted, Refused
+from vpn_frontend.auth.password import checker as checks
+from vpn_frontend.auth.password import crypt_hash, hashes
+from vpn_frontend.auth.password.checker import PasswordChecker
+from vpn_frontend.auth.password.hash_cost import OWN_SCHEME, scheme_of
+from vpn_frontend.auth.password.hashes import hash_password, matches
+from vpn_frontend.auth.password.method import PasswordMethod
+from vpn_frontend.auth.result import WRONG, Accepted, OverloadError, Refused
 from vpn_frontend.ports import UserRecord
 from vpn_frontend.testing import MemoryDirectory
 
@@ -40,23 +43,23 @@ def test_a_crypt_hash_is_accepted():
 
 def test_an_unknown_user_costs_a_real_verification(monkeypatch):
     verified = []
-    monkeypatch.setattr(password, "_hasher", type("Hasher", (), {"verify": lambda _, *given: verified.append(given)})())
+    monkeypatch.setattr(hashes, "_hasher", type("Hasher", (), {"verify": lambda _, *given: verified.append(given)})())
     assert not matches(None, "secret")
-    assert verified == [(password._UNKNOWN, "secret")]
+    assert verified == [(hashes._UNKNOWN, "secret")]
 
 
 def test_the_hash_of_unknown_users_has_the_parameters_of_stored_ones():
     """So that its check does the same work, and ends in a mismatch instead of an error."""
-    assert scheme_of(password._UNKNOWN) == scheme_of(hash_password("secret")) == OWN_SCHEME
-    assert [len(part) for part in password._UNKNOWN.split("$")] == [len(p) for p in hash_password("x").split("$")]
+    assert scheme_of(hashes._UNKNOWN) == scheme_of(hash_password("secret")) == OWN_SCHEME
+    assert [len(part) for part in hashes._UNKNOWN.split("$")] == [len(p) for p in hash_password("x").split("$")]
     with pytest.raises(VerifyMismatchError):
-        password._hasher.verify(password._UNKNOWN, "secret")
+        hashes._hasher.verify(hashes._UNKNOWN, "secret")
 
 
 @pytest.mark.asyncio
 async def test_checks_beyond_the_limit_are_refused_at_once(monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr(password, "matches", lambda *_: release.wait(TIMEOUT))
+    monkeypatch.setattr(checks, "matches", lambda *_: release.wait(TIMEOUT))
     checker = PasswordChecker(threads=1, max_waiting=3)
     try:
         waiting = [asyncio.create_task(checker.check(None, "x")) for _ in range(3)]
@@ -76,7 +79,7 @@ class Busy:
 
     def __init__(self, monkeypatch):
         self.release, self.made, self._began = threading.Event(), [], threading.Event()
-        monkeypatch.setattr(password, "matches", self._match)
+        monkeypatch.setattr(checks, "matches", self._match)
         self.checker = PasswordChecker(threads=1, max_waiting=4)
 
     def _match(self, encoded, word, _):
@@ -146,7 +149,7 @@ class Shared:
 
     def __init__(self, monkeypatch):
         self.release, self.made, self._began = threading.Event(), [], threading.Event()
-        monkeypatch.setattr(password, "matches", self._match)
+        monkeypatch.setattr(checks, "matches", self._match)
         self.checker = PasswordChecker(threads=1, max_waiting=8, remember=60)
 
     def _match(self, encoded, word, _):
@@ -251,7 +254,7 @@ async def test_a_login_does_not_wait_with_one_of_a_lower_standing(monkeypatch):
 @pytest.mark.asyncio
 async def test_without_a_memory_of_passwords_each_login_costs_a_hash(monkeypatch):
     made = []
-    monkeypatch.setattr(password, "matches", lambda *given: made.append(given) or True)
+    monkeypatch.setattr(checks, "matches", lambda *given: made.append(given) or True)
     checker = PasswordChecker(threads=1)
     try:
         assert await asyncio.gather(*(checker.check("hash", "right", None, "alice") for _ in range(3))) == [True] * 3
@@ -263,7 +266,7 @@ async def test_without_a_memory_of_passwords_each_login_costs_a_hash(monkeypatch
 @pytest.mark.asyncio
 async def test_a_check_too_slow_is_overload_and_keeps_its_place_until_done(monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr(password, "matches", lambda *_: release.wait(TIMEOUT))
+    monkeypatch.setattr(checks, "matches", lambda *_: release.wait(TIMEOUT))
     checker = PasswordChecker(threads=1, max_waiting=1, deadline=0.01)
     try:
         with pytest.raises(OverloadError):
@@ -279,7 +282,7 @@ async def test_a_check_too_slow_is_overload_and_keeps_its_place_until_done(monke
 @pytest.mark.asyncio
 async def test_a_user_without_a_hash_is_refused_at_the_cost_of_a_wrong_password(monkeypatch):
     verified = []
-    monkeypatch.setattr(password, "matches", lambda *given: verified.append(given) or False)
+    monkeypatch.setattr(checks, "matches", lambda *given: verified.append(given) or False)
     directory = MemoryDirectory([UserRecord("alice"), UserRecord("bob", "$argon2id$x")], recalls=True)
     checker = PasswordChecker(threads=1, remember=60)
     method = PasswordMethod(directory, checker)
@@ -295,7 +298,7 @@ async def test_a_user_without_a_hash_is_refused_at_the_cost_of_a_wrong_password(
 @pytest.mark.asyncio
 async def test_one_login_over_many_connections_costs_one_hash_even_of_an_unknown_user(monkeypatch):
     verified = []
-    monkeypatch.setattr(password, "matches", lambda *given: verified.append(given[0]) or False)
+    monkeypatch.setattr(checks, "matches", lambda *given: verified.append(given[0]) or False)
     directory = MemoryDirectory([UserRecord("bob", "$argon2id$x")], recalls=True)
     checker = PasswordChecker(threads=1, remember=60)
     method = PasswordMethod(directory, checker)
@@ -318,7 +321,7 @@ def hashes_made(monkeypatch):
         made.append(scheme_of(encoded))
         return (encoded, password) == RIGHT
 
-    monkeypatch.setattr(password, "_matches_one", verify)
+    monkeypatch.setattr(hashes, "_matches_one", verify)
     return made
 
 
@@ -369,7 +372,7 @@ def test_a_password_with_a_nul_is_hashed_and_never_right(monkeypatch):
 @pytest.mark.asyncio
 async def test_closing_waits_for_no_hash(monkeypatch):
     release, began = threading.Event(), threading.Event()
-    monkeypatch.setattr(password, "matches", lambda *_: began.set() or release.wait(TIMEOUT))
+    monkeypatch.setattr(checks, "matches", lambda *_: began.set() or release.wait(TIMEOUT))
     checker = PasswordChecker(threads=1)
     running, queued = (asyncio.create_task(checker.check(None, "x")) for _ in range(2))
     assert await asyncio.to_thread(began.wait, TIMEOUT)
@@ -387,7 +390,7 @@ async def test_closing_waits_for_no_hash(monkeypatch):
 async def test_a_check_that_its_caller_gave_up_is_skipped(monkeypatch):
     release, began, made = threading.Event(), threading.Event(), []
     monkeypatch.setattr(
-        password, "matches", lambda _, given, __: made.append(given) or began.set() or release.wait(TIMEOUT)
+        checks, "matches", lambda _, given, __: made.append(given) or began.set() or release.wait(TIMEOUT)
     )
     checker = PasswordChecker(threads=1)
     try:
@@ -413,7 +416,7 @@ async def test_a_password_that_changes_during_its_check_lets_nobody_in(monkeypat
         directory.users = {} if present is None else {"alice": present}
         return True
 
-    monkeypatch.setattr(password, "matches", change)
+    monkeypatch.setattr(checks, "matches", change)
     try:
         method = PasswordMethod(directory, checker)
         outcome = await method.begin(LoginRequest("alice", "secret", "", ip_address("192.0.2.1"))).wait()
@@ -427,7 +430,7 @@ async def test_what_is_accepted_is_the_user_as_of_after_the_check(monkeypatch):
     disabled = UserRecord("alice", CRYPT, enabled=False)
     directory = MemoryDirectory([UserRecord("alice", CRYPT)])
     checker = PasswordChecker(threads=1)
-    monkeypatch.setattr(password, "matches", lambda *_: directory.users.update(alice=disabled) or True)
+    monkeypatch.setattr(checks, "matches", lambda *_: directory.users.update(alice=disabled) or True)
     try:
         method = PasswordMethod(directory, checker)
         outcome = await method.begin(LoginRequest("alice", "secret", "", ip_address("192.0.2.1"))).wait()

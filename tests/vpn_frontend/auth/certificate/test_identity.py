@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.authority import Authority
-from vpn_frontend.auth.certificate_identity import (
+from vpn_frontend.auth.certificate.identity import (
     MAX_GROUPS,
     SAN_EMAIL,
     CertificateFields,
