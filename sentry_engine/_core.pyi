@@ -80,6 +80,7 @@ class _Lib:
     SE_MAX_KEPT_RULES: int
     SE_NO_ACTION: int
     SE_NO_LIMIT: int
+    SE_CORE_SETS: int
     SE_NO_MORE_SETS: int
     SE_RULE_BLOCK: int
     SE_RULE_KEPT: int
@@ -170,7 +171,11 @@ class _Lib:
     def se_core_take_changed(
         self, core: CorePointer, first_set: Array[int], out: Array[ChangedRow], room: int
     ) -> int: ...
-    def se_core_take_lost(self, core: CorePointer) -> bool: ...
+    def se_core_take_overflow(self, core: CorePointer) -> bool: ...
+    def se_core_take_lost(self, core: CorePointer, out: Array[ChangedRow], room: int) -> int: ...
+    def se_core_take_ended(
+        self, core: CorePointer, now: float, first_set: Array[int], end: int, out: Array[ChangedRow], room: int
+    ) -> int: ...
     def se_core_read_source(
         self,
         core: CorePointer,

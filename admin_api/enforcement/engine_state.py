@@ -6,86 +6,137 @@ Blocks are not part of it: their own table is written as they are set.
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from admin_api.store.policy.table_snapshot import ROWS_AT_A_TIME, RenderedRows, render_changes
+from admin_api.store.tables import StoredLocation, StoredPenalty, StoredSource
 from sentry_engine import Reason, State
 from sentry_engine.engine.saved_state import MAX_SOURCES, SavedPenalty, SavedSource, SavedUser
+from sentry_engine.engine.state_changes import StateChanges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    from admin_api.store import Store
+    from admin_api.store import Store, UnitOfWork
     from admin_api.workers import ControlWorker
     from sentry_engine import Engine
-    from sentry_engine.engine.state_changes import StateChanges
 
 LATEST = datetime.max.replace(tzinfo=UTC).timestamp()  # Unix time of the latest end that a row can hold (year 9999)
-WHOLE_INTERVAL = 3_600.0  # seconds until rows that ended meanwhile are removed
-MAX_ADDED = MAX_SOURCES // 4  # rows by which a table may outgrow the bounds of a whole save
+MAX_ADDED = MAX_SOURCES // 4  # sources by which their table may outgrow MAX_SOURCES, until the lightest are removed
 
 
-class EngineStateSaver:
-    """Saves what changed since the last time, and all of it the first time, after a failure, and where it is due.
+class Saved(NamedTuple):
+    """``sources``: rows put. ``left_out``: sources that have no row, or no longer, because others have more events."""
 
-    A whole save removes what ended: each hour if anything was saved, and after ``MAX_ADDED`` rows. Between, such rows
-    stay in the tables, and restoring them restores nothing. One save at a time.
-    """
+    is_whole: bool
+    sources: int
+    left_out: int
 
-    def __init__(
-        self, store: Store, engine: Engine, control: ControlWorker, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._store = store
-        self._engine = engine
-        self._control = control
-        self._clock = clock
-        self._due = 0.0  # when all is saved next, by the clock
-        self._rows = 0  # saved, at most
-        self._added = 0  # of them since all was saved
-        self._is_whole = False  # what the tables hold is what the engine was last asked for
 
-    async def save(self) -> State | None:
-        """Returns the state if it was saved as a whole."""
-        whole_is_due = not self._is_whole or (self._rows and self._clock() >= self._due)
-        self._is_whole = False
-        if not whole_is_due and (changes := await self._control.run(self._engine.take_changes)) is not None:
-            self._added += await self._write(changes)
-            self._is_whole = self._added <= MAX_ADDED
-            return None
-        state = await save_engine_state(self._store, self._engine, self._control)
-        self._rows = len(state.penalties) + len(state.sources) + len(state.users)
-        self._added, self._due, self._is_whole = 0, self._clock() + WHOLE_INTERVAL, True
-        return state
+class _Part(NamedTuple):
+    """Rows of each table, rendered by a control thread."""
 
-    async def _write(self, changes: StateChanges) -> int:
-        """Returns the number of rows that were put."""
+    penalties: RenderedRows
+    sources: RenderedRows
+    users: RenderedRows
+    sources_put: int = 0
+
+    @classmethod
+    def of(cls, changes: StateChanges) -> _Part:
         penalties = {key: None if one is None else _penalty_row(one) for key, one in changes.penalties.items()}
         sources = {key: None if one is None else one.to_json() for key, one in changes.sources.items()}
         users = {key: None if one is None else one.to_json() for key, one in changes.users.items()}
-        if penalties or sources or users:
+        return cls(
+            render_changes(StoredPenalty, penalties),
+            render_changes(StoredSource, sources),
+            render_changes(StoredLocation, users),
+            sum(row is not None for row in sources.values()),
+        )
+
+    async def write(self, unit: UnitOfWork) -> None:
+        await unit.penalties.change(self.penalties)
+        await unit.sources.change(self.sources)
+        await unit.locations.change(self.users)
+
+
+class EngineStateSaver:
+    """Saves what changed since the last time, and all of it the first time, after a failure, and where it is not known.
+
+    Each part of the changes is a transaction of its own: a crash leaves each source as it was at this save or at the
+    one before. One save at a time.
+    """
+
+    def __init__(self, store: Store, engine: Engine, control: ControlWorker) -> None:
+        self._store = store
+        self._engine = engine
+        self._control = control
+        self._rows = 0  # of sources, at most
+        self._is_whole = False  # what the tables hold is what the engine was last asked for
+
+    async def save(self) -> Saved:
+        is_whole, self._is_whole = self._is_whole, False
+        parts = await self._control.run(self._render_changes) if is_whole else None
+        if parts is None:
+            state = await save_engine_state(self._store, self._engine, self._control)
+            self._rows, self._is_whole = len(state.sources), True
+            return Saved(True, len(state.sources), state.left_out)
+        put = 0
+        for part in parts:
             async with self._store.write() as unit:
-                await unit.penalties.change(penalties)
-                await unit.sources.change(sources)
-                await unit.locations.change(users)
-        put = sum(row is not None for rows in (penalties, sources, users) for row in rows.values())
+                await part.write(unit)
+            put += part.sources_put
         self._rows += put
-        return put
+        left_out = 0 if self._rows <= MAX_SOURCES + MAX_ADDED else await self._remove_lightest()
+        self._is_whole = True
+        return Saved(False, put, left_out)
+
+    def _render_changes(self) -> list[_Part] | None:
+        changes = self._engine.take_changes()
+        return None if changes is None else [_Part.of(some) for some in changes]
+
+    async def _remove_lightest(self) -> int:
+        """Returns the number of rows that were removed."""
+        async with self._store.read() as unit:
+            networks = iter(await unit.sources.list_beyond(MAX_SOURCES))
+        removed = 0
+        while some := list(islice(networks, ROWS_AT_A_TIME)):
+            async with self._store.write() as unit:
+                await unit.sources.change(render_changes(StoredSource, dict.fromkeys(some)))
+            removed += len(some)
+        self._rows = MAX_SOURCES
+        return removed
 
 
 async def save_engine_state(store: Store, engine: Engine, control: ControlWorker) -> State:
     """Write all penalties, strikes, windows and last locations of users. Returns the saved state."""
 
-    def export() -> State:
+    def export() -> tuple[State, list[_Part]]:
         engine.take_changes()  # what changed before is in the export
-        return engine.export_state(with_blocks=False)
+        state = engine.export_state(with_blocks=False)
+        return state, list(_split(state))
 
-    state = await control.run(export)
+    state, parts = await control.run(export)
     async with store.write() as unit:
-        await unit.penalties.replace_all(map(_penalty_row, state.penalties))
-        await unit.sources.replace_all(source.to_json() for source in state.sources)
-        await unit.locations.replace_all(user.to_json() for user in state.users)
+        for table in (unit.penalties, unit.sources, unit.locations):
+            await table.remove_all()
+        for part in parts:
+            await part.write(unit)
     return state
+
+
+def _split(state: State) -> Iterator[_Part]:
+    penalties, sources, users = iter(state.penalties), iter(state.sources), iter(state.users)
+    while True:
+        some = StateChanges(
+            {one.network: one for one in islice(penalties, ROWS_AT_A_TIME)},
+            {one.network: one for one in islice(sources, ROWS_AT_A_TIME)},
+            {one.user: one for one in islice(users, ROWS_AT_A_TIME)},
+        )
+        if not (some.penalties or some.sources or some.users):
+            return
+        yield _Part.of(some)
 
 
 def _penalty_row(penalty: SavedPenalty) -> dict[str, Any]:

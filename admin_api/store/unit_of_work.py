@@ -20,9 +20,10 @@ from admin_api.store.identities.users import UserRepository
 from admin_api.store.policy.blocks import BlockRepository
 from admin_api.store.policy.revisions import RevisionRepository
 from admin_api.store.policy.rules import RuleRepository
+from admin_api.store.policy.source_snapshot import SourceSnapshot
 from admin_api.store.policy.table_snapshot import TableSnapshot
 from admin_api.store.settings import SettingRepository
-from admin_api.store.tables import StoredLocation, StoredPenalty, StoredSource
+from admin_api.store.tables import StoredLocation, StoredPenalty
 from admin_api.store.webhooks import WebhookRepository
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class UnitOfWork:
         self.revisions = RevisionRepository(session, clock)
         self.rules = RuleRepository(session, clock)
         self.sessions = SessionRepository(session, clock, node)
-        self.sources = TableSnapshot(session, StoredSource, node)
+        self.sources = SourceSnapshot(session, node)
         self.tokens = TokenRepository(session, clock)
         self.usage = UsageRepository(session)
         self.groups = GroupRepository(session, clock, changes)

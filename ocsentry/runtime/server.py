@@ -59,6 +59,7 @@ from ocsentry.setup.certificates import certificate_facts, expiry_problem
 from sentry_engine import Action, ClientLimits, Engine, Policy
 from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.engine.decision_log import DecisionLog
+from sentry_engine.engine.saved_state import MAX_SOURCES
 from vpn_frontend.gateway.tun import tun_device
 from vpn_frontend.kdc_proxy.proxy import KdcProxy
 from vpn_frontend.ports import VpnEvent
@@ -258,9 +259,9 @@ class Server:
         self._tasks.append(asyncio.create_task(repeat(), name=what))
 
     async def _save_engine_state(self) -> None:
-        state = await self._engine_state.save()
-        if state is not None and state.left_out:
-            self._events.emit(LogEvent.SOURCES_NOT_NOTED, noted=len(state.sources), left_out=state.left_out)
+        saved = await self._engine_state.save()
+        if saved.left_out:
+            self._events.emit(LogEvent.SOURCES_NOT_NOTED, noted=MAX_SOURCES, left_out=saved.left_out)
 
     async def _open_vpn(self) -> None:
         started = self._started

@@ -21,7 +21,7 @@ DECISION ORDER, the first decisive tier wins:
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from sentry_engine.addresses import Source, render_network
@@ -193,10 +193,11 @@ class Core(Protocol):
         Requires the bursts of a source in order, oldest first.
         """
 
-    def take_changes(self, now: float, most: int) -> list[SourceState] | None:
+    def take_changes(self, now: float, most: int) -> Iterator[SourceState] | None:
         """What is known at ``now`` of the networks whose penalty, strikes or bursts changed since the last call.
 
-        What ended as time passed is no change. ``None``: more than ``most`` changed, or it is not known which.
+        They are noted by the call, and read as the result is iterated over. What ends as time passes follows in one of
+        the next calls, 64 of which look at all rows once. ``None``: more than ``most`` changed, or which is not known.
         """
 
     def rule_hits(self) -> dict[str, int]: ...

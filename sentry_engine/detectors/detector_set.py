@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from threading import Lock
 
 from sentry_engine.detectors.attempts import Attempt, Detector, Suspicion
@@ -11,7 +12,8 @@ from sentry_engine.detectors.location import CountryDetector, Sighting, TravelDe
 from sentry_engine.detectors.password_guessing import SprayDetector, StuffingDetector
 from sentry_engine.detectors.thresholds import Thresholds
 
-MAX_CHANGED = 4_096  # users that are noted one by one
+MAX_CHANGED = 32_768  # users that are noted one by one
+USERS_AT_A_TIME = 1_024  # listed while logins wait: a millisecond
 
 
 class DetectorSet:
@@ -20,8 +22,8 @@ class DetectorSet:
     def __init__(self) -> None:
         self._lock = Lock()
         self._spray, self._stuffing = SprayDetector(), StuffingDetector()
-        self._country, self._travel = CountryDetector(), TravelDetector()
         self._changed: set[str] = set()
+        self._country, self._travel = CountryDetector(self._note_change), TravelDetector(self._note_change)
         self._detectors: tuple[Detector, ...] = (self._spray, self._stuffing, self._country, self._travel)
 
     def set_thresholds(self, thresholds: Thresholds) -> None:
@@ -50,16 +52,26 @@ class DetectorSet:
     def locations(self) -> list[tuple[str, frozenset[str], Sighting | None]]:
         """User, known countries and last sighting of every user, least recently seen first."""
         with self._lock:
-            return self._list(dict.fromkeys((*self._country.users(), *self._travel.users())))
+            users = (*self._country.users(), *self._travel.users())
+        found = chain.from_iterable(self.locations_of(dict.fromkeys(users)))
+        return [known for known in found if known[1] or known[2]]
 
-    def take_changed(self) -> list[tuple[str, frozenset[str], Sighting | None]] | None:
-        """As ``locations``, of the users whose location was learned, seen or forgotten since the last call.
+    def locations_of(self, users: Iterable[str]) -> Iterator[list[tuple[str, frozenset[str], Sighting | None]]]:
+        """As ``locations``, also of users of whom nothing is known. In parts, between which logins go on."""
+        rest = iter(users)
+        while some := list(islice(rest, USERS_AT_A_TIME)):
+            with self._lock:
+                part = [(user, self._country.countries(user), self._travel.last(user)) for user in some]
+            yield part
 
-        In no order, and with users of whom nothing is known any more. ``None``: more than ``MAX_CHANGED`` of them.
+    def take_changed(self) -> set[str] | None:
+        """The users whose location was learned, seen or forgotten since the last call.
+
+        ``None``: more than ``MAX_CHANGED`` of them.
         """
         with self._lock:
             changed, self._changed = self._changed, set()
-            return self._list(changed) if len(changed) <= MAX_CHANGED else None
+        return changed if len(changed) <= MAX_CHANGED else None
 
     def forget_user(self, user: str) -> None:
         """Delete what is known of a user's locations."""
@@ -67,9 +79,6 @@ class DetectorSet:
             self._note_change(user)
             self._country.forget(user)
             self._travel.forget(user)
-
-    def _list(self, users: Iterable[str]) -> list[tuple[str, frozenset[str], Sighting | None]]:
-        return [(user, self._country.countries(user), self._travel.last(user)) for user in users]
 
     def _note_change(self, user: str) -> None:
         if len(self._changed) <= MAX_CHANGED:

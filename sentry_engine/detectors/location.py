@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from sentry_engine.detectors.attempts import Attempt, Response, Suspicion
 from sentry_engine.detectors.recent_keys import RecentlyUsed
@@ -18,9 +19,10 @@ MAX_COUNTRIES = 64  # remembered per user
 class CountryDetector:
     """Learns the countries of each user. The first one, and logins without a country, raise no suspicion."""
 
-    def __init__(self) -> None:
+    def __init__(self, evicted: Callable[[str], object] | None = None) -> None:
+        """``evicted`` is told the users that are forgotten for others."""
         self.threshold: CountryThreshold | None = CountryThreshold()
-        self._seen: RecentlyUsed[str, frozenset[str]] = RecentlyUsed()
+        self._seen: RecentlyUsed[str, frozenset[str]] = RecentlyUsed(evicted=evicted)
 
     def observe(self, attempt: Attempt) -> Suspicion | None:
         threshold, country = self.threshold, attempt.location.country
@@ -53,9 +55,10 @@ class CountryDetector:
 class TravelDetector:
     """Compares each successful login with the previous one. Needs a database with coordinates (City)."""
 
-    def __init__(self) -> None:
+    def __init__(self, evicted: Callable[[str], object] | None = None) -> None:
+        """``evicted`` is told the users that are forgotten for others."""
         self.threshold: TravelThreshold | None = TravelThreshold()
-        self._last: RecentlyUsed[str, Sighting] = RecentlyUsed()
+        self._last: RecentlyUsed[str, Sighting] = RecentlyUsed(evicted=evicted)
 
     def observe(self, attempt: Attempt) -> Suspicion | None:
         threshold, location = self.threshold, attempt.location

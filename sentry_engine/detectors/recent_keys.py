@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 MAX_KEYS = 20_000  # sources or users per detector; the least recently seen is evicted
@@ -14,10 +14,11 @@ Value = TypeVar("Value")
 
 
 class RecentlyUsed(Generic[Key, Value]):
-    """A mapping of at most ``max_keys``. When full, the least recently put key is evicted."""
+    """A mapping of at most ``max_keys``. When full, the least recently put key is evicted, and ``evicted`` is told."""
 
-    def __init__(self, max_keys: int = MAX_KEYS) -> None:
+    def __init__(self, max_keys: int = MAX_KEYS, evicted: Callable[[Key], object] | None = None) -> None:
         self._max_keys = max_keys
+        self._evicted = evicted
         self._values: OrderedDict[Key, Value] = OrderedDict()
 
     def __len__(self) -> int:
@@ -30,7 +31,9 @@ class RecentlyUsed(Generic[Key, Value]):
         self._values[key] = value
         self._values.move_to_end(key)
         if len(self._values) > self._max_keys:
-            self._values.popitem(last=False)
+            key, _ = self._values.popitem(last=False)
+            if self._evicted is not None:
+                self._evicted(key)
 
     def forget(self, key: Key) -> None:
         self._values.pop(key, None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import RLock
 from typing import Self
 
@@ -356,10 +356,10 @@ class Engine:
         users = state_transfer.export_users(self.detectors, offset)
         return State(self.export_penalties(moment), blocks, sources, users, left_out)
 
-    def take_changes(self, now: float | None = None) -> StateChanges | None:
+    def take_changes(self, now: float | None = None) -> Iterator[StateChanges] | None:
         """What changed of the saved state, without blocks, since the last call. ``None``: save ``export_state``.
 
-        For one caller at a time.
+        In parts, each read as it is asked for. For one caller at a time.
         """
         with self._lock:
             core, version, events = self._core, self._policy_version, self._events

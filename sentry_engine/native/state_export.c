@@ -4,6 +4,7 @@
 #include "core_internal.h"
 #include "memory/epoch.h"
 #include "nanoseconds.h"
+#include "state/lost_networks.h"
 #include "state/penalty_rows.h"
 #include "table/lookup.h"
 
@@ -184,6 +185,16 @@ void se_core_restore_burst(struct se_core *core, const struct se_burst_row *row,
     se_epoch_leave(slot);
 }
 
+_Static_assert(SE_CORE_SETS == SE_WINDOW_SETS + SE_PENALTY_SETS, "the sets of both tables");
+
+static struct se_changed_row make_changed_row(const struct se_network *network)
+{
+    struct se_changed_row row = {.length = network->length};
+
+    se_address_store(row.network, network->address);
+    return row;
+}
+
 /* Counts the sets of both tables: those of the windows, then those of the penalties. */
 static uint32_t next_changed(struct se_state_tables *state, uint32_t set)
 {
@@ -198,23 +209,55 @@ uint32_t se_core_take_changed(struct se_core *core, uint32_t *set, struct se_cha
     struct se_network changed[SE_MIN_CHANGED_ROOM];
     uint32_t count = 0, next = next_changed(state, *set);
 
-    for (; next < SE_WINDOW_SETS + SE_PENALTY_SETS && room - count >= SE_MIN_CHANGED_ROOM; next = next_changed(state, next + 1)) {
+    for (; next < SE_CORE_SETS && room - count >= SE_MIN_CHANGED_ROOM; next = next_changed(state, next + 1)) {
         uint32_t found = next < SE_WINDOW_SETS ? se_windows_take_changed(state->windows, next, changed)
                                                : se_penalties_take_changed(state->penalties, next - SE_WINDOW_SETS, changed);
-        for (uint32_t i = 0; i < found; i++) {
-            out[count] = (struct se_changed_row){.length = changed[i].length};
-            se_address_store(out[count++].network, changed[i].address);
-        }
+        for (uint32_t i = 0; i < found; i++)
+            out[count++] = make_changed_row(&changed[i]);
     }
-    *set = next < SE_WINDOW_SETS + SE_PENALTY_SETS ? next : SE_NO_MORE_SETS;
+    *set = next < SE_CORE_SETS ? next : SE_NO_MORE_SETS;
     return count;
 }
 
-bool se_core_take_lost(struct se_core *core)
+uint32_t se_core_take_ended(struct se_core *core, double now, uint32_t *set, uint32_t end, struct se_changed_row *out, uint32_t room)
 {
-    bool windows = se_windows_take_lost(se_core_state(core)->windows);
+    struct se_state_tables *state = se_core_state(core);
+    struct se_network ended[SE_MIN_CHANGED_ROOM];
+    uint32_t count = 0, next = *set;
 
-    return se_penalties_take_lost(se_core_state(core)->penalties) || windows;
+    for (; next < end && next < SE_CORE_SETS && room - count >= SE_MIN_CHANGED_ROOM; next++) {
+        uint32_t found = next < SE_WINDOW_SETS ? se_windows_take_ended(state->windows, next, se_to_ns(now), ended)
+                                               : se_penalties_take_ended(state->penalties, next - SE_WINDOW_SETS, se_to_ns(now), ended);
+        for (uint32_t i = 0; i < found; i++)
+            out[count++] = make_changed_row(&ended[i]);
+    }
+    *set = next < end && next < SE_CORE_SETS ? next : SE_NO_MORE_SETS;
+    return count;
+}
+
+bool se_core_take_overflow(struct se_core *core)
+{
+    bool windows = se_lost_take_overflow(se_windows_lost(se_core_state(core)->windows));
+
+    return se_lost_take_overflow(se_penalties_lost(se_core_state(core)->penalties)) || windows;
+}
+
+#define LOST_AT_A_TIME 64u /* some 100 ns under the lock that a decision takes when it evicts a row */
+
+uint32_t se_core_take_lost(struct se_core *core, struct se_changed_row *out, uint32_t room)
+{
+    struct se_lost_networks *lists[] = {se_windows_lost(se_core_state(core)->windows), se_penalties_lost(se_core_state(core)->penalties)};
+    struct se_network lost[LOST_AT_A_TIME];
+    uint32_t count = 0;
+
+    for (unsigned list = 0; list < 2; list++) {
+        for (uint32_t found = 1; found && count < room;) {
+            found = se_lost_take(lists[list], lost, room - count < LOST_AT_A_TIME ? room - count : LOST_AT_A_TIME);
+            for (uint32_t i = 0; i < found; i++)
+                out[count++] = make_changed_row(&lost[i]);
+        }
+    }
+    return count;
 }
 
 static uint32_t read_bursts(struct se_core *core, const struct se_policy *policy, const struct se_network *source, double now,

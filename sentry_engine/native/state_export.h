@@ -83,8 +83,22 @@ struct se_changed_row {
  */
 uint32_t se_core_take_changed(struct se_core *core, uint32_t *set, struct se_changed_row *out, uint32_t room);
 
-/* True if rows that mattered were evicted or cleared since the last call. Their networks are not among the changed ones. */
-bool se_core_take_lost(struct se_core *core);
+/*
+ * True if more rows than are noted were evicted or cleared since the last call, after their networks were copied: which they were
+ * of is not known.
+ */
+bool se_core_take_overflow(struct se_core *core);
+
+/* Removes and copies up to `room` of those networks. Returns how many; 0: there are no more. */
+uint32_t se_core_take_lost(struct se_core *core, struct se_changed_row *out, uint32_t room);
+
+#define SE_CORE_SETS 49152u /* of both tables */
+
+/*
+ * As se_core_take_changed, from set number `*set` to before `end` (at most SE_CORE_SETS): the networks of which something that was
+ * copied has ended by `now`.
+ */
+uint32_t se_core_take_ended(struct se_core *core, double now, uint32_t *set, uint32_t end, struct se_changed_row *out, uint32_t room);
 
 /*
  * Copies all that is known of a network: its penalty (`until` 0: none), its strikes (`count` 0: none), and up to `room` (at

@@ -9,7 +9,7 @@ DECISION ORDER of ``cores.interface`` with a tier ``routes`` between rules and p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from threading import Lock
 from typing import Protocol
@@ -139,7 +139,7 @@ class RoutedCore(BulkDecisions):
     def restore_burst(self, burst: Burst, now: float) -> None:
         self._inner.restore_burst(burst, now)
 
-    def take_changes(self, now: float, most: int) -> list[SourceState] | None:
+    def take_changes(self, now: float, most: int) -> Iterator[SourceState] | None:
         return self._inner.take_changes(now, most)
 
     def _ask(self, request: Request, *, count: bool) -> Verdict | None:

@@ -8,7 +8,7 @@ Three layers: cffi reads the headers of ``native/``, this module checks lengths 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from threading import Lock
@@ -27,7 +27,7 @@ from sentry_engine.cores.interface import (
 )
 from sentry_engine.cores.native.blocks import BlockNumbers
 from sentry_engine.cores.native.calls import open_fast_calls
-from sentry_engine.cores.native.changes import read_states, take_changed
+from sentry_engine.cores.native.changes import ChangeMarks, read_states
 from sentry_engine.cores.native.columns import REASON_CODES
 from sentry_engine.cores.native.library import ffi, lib
 from sentry_engine.cores.native.policies import BuiltPolicy, PolicySlots, list_hits
@@ -65,6 +65,7 @@ class NativeCore:
         self._kept_names: list[str] = []
         self._policies = PolicySlots(self._core, self._keep_name)
         self._blocks = BlockNumbers(self._core)
+        self._changes = ChangeMarks()
         self._fast_calls = open_fast_calls(
             int(ffi.cast("uintptr_t", self._core)), self._read, self._policies.add_late_hit
         )
@@ -218,10 +219,10 @@ class NativeCore:
         row.first, row.last, row.count = burst.first, burst.last, burst.count
         lib.se_core_restore_burst(self._require_open(), row, now)
 
-    def take_changes(self, now: float, most: int) -> list[SourceState] | None:
+    def take_changes(self, now: float, most: int) -> Iterator[SourceState] | None:
         core = self._require_open()
-        changed = take_changed(core, most)
-        return None if changed is None else list(read_states(core, changed, now, self._read_penalty))
+        changed = self._changes.take(core, now, most)
+        return None if changed is None else read_states(core, changed, now, self._read_penalty)
 
     def rule_hits(self) -> dict[str, int]:
         core = self._require_open()

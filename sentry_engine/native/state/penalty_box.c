@@ -150,7 +150,6 @@ uint32_t se_penalties_clear(struct se_penalties *box, const struct se_network *n
             if (!row->taken || row->length < network->length || !se_network_contains(network, row->address))
                 continue;
             ended += now < row->until;
-            atomic_store_explicit(&box->lost, true, memory_order_relaxed);
             se_penalty_row_remove(box, i);
         }
         se_spinlock_unlock(&box->writing);
@@ -249,17 +248,37 @@ uint32_t se_penalties_take_changed(struct se_penalties *box, uint32_t set, struc
     se_unmark(box->changed, set);
     for (uint32_t i = set * SE_PENALTY_WAYS; i < (set + 1) * SE_PENALTY_WAYS; i++) {
         struct se_penalty_entry *row = &box->rows[i];
-        if (row->changed)
-            out[count++] = (struct se_network){row->address, row->length};
-        row->changed = 0;
+        if (!(row->notes & SE_ROW_CHANGED))
+            continue;
+        out[count++] = (struct se_network){row->address, row->length};
+        row->notes = (uint8_t)((row->until ? SE_ROW_PENALTY_TOLD : 0u) | (row->strikes ? SE_ROW_STRIKES_TOLD : 0u));
     }
     se_spinlock_unlock(&box->writing);
     return count;
 }
 
-bool se_penalties_take_lost(struct se_penalties *box)
+uint32_t se_penalties_take_ended(struct se_penalties *box, uint32_t set, uint64_t now, struct se_network *out)
 {
-    return atomic_exchange_explicit(&box->lost, false, memory_order_relaxed);
+    uint32_t count = 0;
+
+    if (is_free(box, set))
+        return 0;
+    se_spinlock_lock(&box->writing);
+    for (uint32_t i = set * SE_PENALTY_WAYS; i < (set + 1) * SE_PENALTY_WAYS; i++) {
+        struct se_penalty_entry *row = &box->rows[i];
+        unsigned over = (now < row->until ? 0u : SE_ROW_PENALTY_TOLD) | (now < row->remembered_until ? 0u : SE_ROW_STRIKES_TOLD);
+        if (!(row->notes & over))
+            continue;
+        out[count++] = (struct se_network){row->address, row->length};
+        row->notes = (uint8_t)(row->notes & ~over);
+    }
+    se_spinlock_unlock(&box->writing);
+    return count;
+}
+
+struct se_lost_networks *se_penalties_lost(struct se_penalties *box)
+{
+    return &box->lost;
 }
 
 uint32_t se_penalties_used(const struct se_penalties *box)

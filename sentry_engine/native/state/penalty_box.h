@@ -16,6 +16,8 @@
 
 #include <stdbool.h>
 
+struct se_lost_networks;
+
 /* The strikes of a source, and until when they count (ns; SE_FOREVER: without end). */
 struct se_strikes {
     struct se_network source;
@@ -72,8 +74,14 @@ void se_penalties_read(struct se_penalties *penalties, const struct se_network *
 uint32_t se_penalties_next_changed(const struct se_penalties *penalties, uint32_t set);
 uint32_t se_penalties_take_changed(struct se_penalties *penalties, uint32_t set, struct se_network *out);
 
-/* True if rows that mattered were evicted or cleared since the last call: they are not among the changed ones. */
-bool se_penalties_take_lost(struct se_penalties *penalties);
+/*
+ * The networks of the rows of a set of which a penalty or strikes have ended by `now` that had not when they were taken. Each
+ * comes once for the penalty and once for the strikes, until there are some again.
+ */
+uint32_t se_penalties_take_ended(struct se_penalties *penalties, uint32_t set, uint64_t now, struct se_network *out);
+
+/* The networks of rows that were taken and then evicted or cleared. They are not among the changed ones. */
+struct se_lost_networks *se_penalties_lost(struct se_penalties *penalties);
 
 /* Rows taken, in penalty or remembered. */
 uint32_t se_penalties_used(const struct se_penalties *penalties);

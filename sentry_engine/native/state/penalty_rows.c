@@ -140,12 +140,16 @@ static void set_tag(struct se_penalties *box, uint32_t row, uint8_t tag)
 
 static void note_change(struct se_penalties *box, uint32_t row)
 {
-    box->rows[row].changed = 1;
+    box->rows[row].notes |= SE_ROW_CHANGED;
     se_mark(box->changed, row / SE_PENALTY_WAYS);
 }
 
 void se_penalty_row_remove(struct se_penalties *box, uint32_t row)
 {
+    if (box->rows[row].notes & (SE_ROW_PENALTY_TOLD | SE_ROW_STRIKES_TOLD)) {
+        struct se_network network = {box->rows[row].address, box->rows[row].length};
+        se_lost_note(&box->lost, &network);
+    }
     unlink_row(box, row);
     set_tag(box, row, 0);
     count_length(box, box->rows[row].length, -1);
@@ -178,11 +182,8 @@ uint32_t se_penalty_row_take(struct se_penalties *box, const struct se_network *
     }
     if (eviction_rank(&box->rows[chosen], now) == SE_FOREVER)
         return SE_NO_PENALTY_ROW;
-    if (box->rows[chosen].taken) {
-        if (now < box->rows[chosen].until || now < box->rows[chosen].remembered_until)
-            atomic_store_explicit(&box->lost, true, memory_order_relaxed);
+    if (box->rows[chosen].taken)
         se_penalty_row_remove(box, chosen);
-    }
     se_spinlock_lock(&box->locks[set]);
     box->rows[chosen] = (struct se_penalty_entry){.address = network->address, .length = network->length, .taken = 1, .next = SE_NO_PENALTY_ROW};
     se_spinlock_unlock(&box->locks[set]);

@@ -11,6 +11,7 @@
 #include "ip_address.h"
 #include "memory/spinlock.h"
 #include "plan.h"
+#include "state/lost_networks.h"
 #include "state/penalty.h"
 #include "state/set_marks.h"
 #include "state/siphash.h"
@@ -27,6 +28,10 @@
 /* Finds the penalty in force at `now` on the most specific network that contains `address`. False: none. */
 bool se_penalty_find(struct se_penalties *penalties, struct se_address address, uint64_t now, struct se_penalty *found);
 
+#define SE_ROW_CHANGED 1u      /* since it was taken */
+#define SE_ROW_PENALTY_TOLD 2u /* it had a penalty when it was taken, or strikes */
+#define SE_ROW_STRIKES_TOLD 4u
+
 struct se_penalty_entry {
     struct se_address address;
     uint64_t until;            /* ns */
@@ -36,7 +41,7 @@ struct se_penalty_entry {
     uint16_t strikes;          /* that count towards the next penalty */
     uint16_t shown;            /* se_penalty.strikes */
     uint8_t length, reason, taken;
-    uint8_t changed;           /* since it was taken. Under `writing` */
+    uint8_t notes;             /* SE_ROW_CHANGED and others. Under `writing` */
 };
 
 _Static_assert(sizeof(struct se_penalty_entry) == 48, "eight rows are six cache lines");
@@ -52,7 +57,7 @@ struct se_penalties {
     _Atomic uint64_t has_length[3];                  /* bit set of the lengths that have rows */
     _Atomic uint32_t used;
     _Atomic uint64_t changed[SE_MARK_WORDS(SE_PENALTY_SETS)]; /* the sets with changed rows */
-    atomic_bool lost; /* a row went that was in penalty or remembered. Under `writing` */
+    struct se_lost_networks lost;                             /* of rows that were taken before they went */
 };
 
 /* The functions below require the lock `writing`. */

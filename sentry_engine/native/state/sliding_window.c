@@ -4,6 +4,7 @@
 #include "memory/block.h"
 #include "memory/spinlock.h"
 #include "mix.h"
+#include "state/lost_networks.h"
 #include "state/set_marks.h"
 #include "state/window_row.h"
 
@@ -17,8 +18,8 @@ struct se_window_set {
     struct se_spinlock lock;
     uint16_t tag[WAYS];     /* of the row's hash; 0: free */
     uint32_t idle_at[WAYS]; /* in IDLE_SHIFT units, rounded up */
-    uint8_t changed; /* a bit for each way that changed since it was taken */
-    uint8_t reserved[11];
+    uint8_t changed, told;  /* a bit for each way: changed since it was taken; had events when it was taken */
+    uint8_t reserved[10];
     struct se_window_row row[WAYS];
 };
 
@@ -29,7 +30,7 @@ struct se_windows {
     _Atomic uint64_t used, evicted;
     _Atomic uint64_t touched[SE_MARK_WORDS(SE_WINDOW_SETS)]; /* the sets that ever had a row: the others are not walked */
     _Atomic uint64_t changed[SE_MARK_WORDS(SE_WINDOW_SETS)]; /* the sets with rows that changed since they were taken */
-    atomic_bool lost;
+    struct se_lost_networks lost;
 };
 
 _Static_assert(SE_WINDOW_SETS % 64 == 0, "sets fill the words of their marks");
@@ -140,14 +141,22 @@ static void note_change(struct se_windows *windows, struct se_window_set *set, u
     se_mark(windows->changed, (uint32_t)(set - windows->set));
 }
 
+static struct se_network source_of(const struct se_window_row *row)
+{
+    return (struct se_network){se_row_address(row), row->length};
+}
+
 static unsigned take_way(struct se_windows *windows, struct se_window_set *set, const struct se_window_key *key,
                          const struct se_limit *limit, uint64_t now)
 {
     unsigned way = choose_way(set, now);
 
     se_mark(windows->touched, (uint32_t)(set - windows->set));
-    if (set->tag[way] && set->row[way].used && !is_idle(set, way, now))
-        atomic_store_explicit(&windows->lost, true, memory_order_relaxed);
+    if (set->told & 1u << way) {
+        struct se_network source = source_of(&set->row[way]);
+        se_lost_note(&windows->lost, &source);
+        set->told = (uint8_t)(set->told & ~(1u << way));
+    }
     atomic_fetch_add_explicit(set->tag[way] ? &windows->evicted : &windows->used, 1, memory_order_relaxed);
     set->tag[way] = tag_of(key);
     set->row[way] = (struct se_window_row){
@@ -265,17 +274,38 @@ uint32_t se_windows_take_changed(struct se_windows *windows, uint32_t number, st
     se_spinlock_lock(&set->lock);
     se_unmark(windows->changed, number);
     for (unsigned way = 0; way < WAYS; way++) {
-        if (set->changed & 1u << way)
-            out[count++] = (struct se_network){se_row_address(&set->row[way]), set->row[way].length};
+        if (!(set->changed & 1u << way))
+            continue;
+        out[count++] = source_of(&set->row[way]);
+        if (set->row[way].used)
+            set->told = (uint8_t)(set->told | 1u << way);
     }
     set->changed = 0;
     se_spinlock_unlock(&set->lock);
     return count;
 }
 
-bool se_windows_take_lost(struct se_windows *windows)
+uint32_t se_windows_take_ended(struct se_windows *windows, uint32_t number, uint64_t now, struct se_network out[SE_WINDOW_WAYS])
 {
-    return atomic_exchange_explicit(&windows->lost, false, memory_order_relaxed);
+    struct se_window_set *set = &windows->set[number];
+    uint32_t count = 0;
+
+    if (!is_touched(windows, number))
+        return 0;
+    se_spinlock_lock(&set->lock);
+    for (unsigned way = 0; way < WAYS; way++) {
+        if (!(set->told & 1u << way) || !is_idle(set, way, now))
+            continue;
+        out[count++] = source_of(&set->row[way]);
+        set->told = (uint8_t)(set->told & ~(1u << way));
+    }
+    se_spinlock_unlock(&set->lock);
+    return count;
+}
+
+struct se_lost_networks *se_windows_lost(struct se_windows *windows)
+{
+    return &windows->lost;
 }
 
 uint32_t se_windows_list(struct se_windows *windows, uint32_t number, se_limit_finder find_limit, const void *policy,
@@ -336,5 +366,5 @@ uint64_t se_windows_evicted(const struct se_windows *windows)
 
 uint64_t se_windows_bytes(void)
 {
-    return SE_WINDOW_SETS * sizeof(struct se_window_set);
+    return SE_WINDOW_SETS * sizeof(struct se_window_set) + sizeof(struct se_windows);
 }

@@ -19,6 +19,7 @@
 #define SE_WINDOW_WAYS 8u
 
 struct se_windows;
+struct se_lost_networks;
 struct se_window_set;
 
 /* What a row counts. `hash` is the keyed hash of the source. */
@@ -81,8 +82,14 @@ uint32_t se_window_list(const struct se_window_set *set, const struct se_window_
 uint32_t se_windows_next_changed(const struct se_windows *windows, uint32_t set);
 uint32_t se_windows_take_changed(struct se_windows *windows, uint32_t set, struct se_network out[SE_WINDOW_WAYS]);
 
-/* True if a row whose events may still count was evicted since the last call: its source is not among the changed ones. */
-bool se_windows_take_lost(struct se_windows *windows);
+/*
+ * The sources of the rows of a set that had events when they were taken, and whose events have all left the window by `now`. Each
+ * comes once, until it has events again.
+ */
+uint32_t se_windows_take_ended(struct se_windows *windows, uint32_t set, uint64_t now, struct se_network out[SE_WINDOW_WAYS]);
+
+/* The sources of rows that had events when they were taken and were evicted since. They are not among the changed ones. */
+struct se_lost_networks *se_windows_lost(struct se_windows *windows);
 
 /*
  * Counts a burst of an earlier core. It is never counted as older than the newest event of its row: it may expire late, not

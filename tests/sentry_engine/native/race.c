@@ -103,6 +103,9 @@ static void *operate(void *argument)
     struct se_counters counters;
     struct se_strikes_row strikes = {.until = 1, .count = 1, .length = 128};
     struct se_burst_row bursts[SE_MAX_SET_BURSTS], burst = {.event = SE_EVENT_CONNECT, .count = 1, .length = 128};
+    struct se_changed_row changed[64] = {0};
+    struct se_penalty_row penalty;
+    struct se_strikes_row known;
     uint32_t set;
     uint8_t network[16];
 
@@ -118,7 +121,14 @@ static void *operate(void *argument)
         se_core_restore_burst(core, &burst, 1e-6 * turn);
         set = turn % SE_WINDOW_SETS;
         se_core_bursts(core, 1e-6 * turn, &set, bursts, SE_MAX_SET_BURSTS);
+        set = 0;
+        se_core_take_changed(core, &set, changed, 64);
+        se_core_read_source(core, changed, 1e-6 * turn, &penalty, &known, bursts, SE_MAX_SET_BURSTS);
+        set = 0;
+        se_core_take_ended(core, 1e-6 * turn, &set, SE_CORE_SETS, changed, 64);
         se_core_clear_penalties(core, network, turn % 2 ? 32 : 104, 1e-6);
+        se_core_take_lost(core, changed, 64);
+        se_core_take_overflow(core);
         se_core_read_counters(core, &counters);
         se_core_set_log_sampling(core, 1 + turn % 3);
         se_core_drain_log(core, decisions, 64);

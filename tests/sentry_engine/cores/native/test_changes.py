@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who follows the changes of a core knows what the core knows, whatever was evicted, cleared or ended meanwhile."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from sentry_engine.addresses import pack_address
+from sentry_engine.cores.interface import Strikes
+from sentry_engine.cores.native.changes import SWEEP_CALLS
+from sentry_engine.cores.native.core import NativeCore
+from sentry_engine.verdict import Reason
+
+PENALISED = 44_000  # of 131 072 rows, in sets of eight: some sets are full
+ALL = 1_000_000
+
+
+@pytest.fixture
+def core() -> Iterator[NativeCore]:
+    made = NativeCore()
+    yield made
+    made.close()
+
+
+class Follower:
+    """Penalties and strikes by network, as the changes tell them."""
+
+    def __init__(self, core: NativeCore) -> None:
+        self._core = core
+        self.penalties: dict[bytes, float] = {}
+        self.strikes: dict[bytes, int] = {}
+
+    def take(self, now: float) -> int:
+        """Returns the number of networks that were told."""
+        states = list(self._core.take_changes(now, ALL) or ())
+        for state in states:
+            self.penalties.pop(state.network, None)
+            self.strikes.pop(state.network, None)
+            if state.penalty is not None:
+                self.penalties[state.network] = state.penalty.until
+            if state.strikes is not None:
+                self.strikes[state.network] = state.strikes.count
+        return len(states)
+
+    def check(self, now: float) -> None:
+        assert self.penalties == {p.network: p.until for p in self._core.penalties(now)}
+        assert self.strikes == {s.network: s.count for s in self._core.strikes(now)}
+
+
+def penalise(core: NativeCore, chance: random.Random, until: float, first: int) -> None:
+    address = pack_address(f"{first}.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(256)}")
+    core.penalize(address, 128, until, Reason.PENALTY, None)
+    if chance.random() < 0.2:
+        core.restore_strikes(Strikes(address, 128, 1 + chance.randrange(5), until + 100.0), 0.0)
+
+
+def test_penalties_that_others_evict_are_told(core, words):
+    core.publish(words.plan())
+    chance, follower = random.Random(8), Follower(core)
+    for _ in range(PENALISED):
+        penalise(core, chance, 50.0 + chance.random(), 10)
+    follower.take(1.0)
+    follower.check(1.0)
+    kept = follower.penalties.keys() | set()
+    for turn in range(3):
+        for _ in range(1_000):
+            penalise(core, chance, 60.0, 11)
+        if turn == 1:
+            core.clear_penalties(pack_address("10.7.0.0"), 112, 2.0)
+        assert follower.take(2.0) < 2_000
+        follower.check(2.0)
+    assert any(network not in follower.penalties for network in kept)
+
+
+def test_what_ended_is_told_once_within_a_sweep(core, words):
+    core.publish(words.plan())
+    chance, follower = random.Random(9), Follower(core)
+    for until in (50.0, 70.0, math.inf):
+        for _ in range(100):
+            penalise(core, chance, until, 10)
+    follower.take(1.0)
+    for now in (60.0, 160.0, 300.0):
+        for _ in range(SWEEP_CALLS):
+            follower.take(now)
+        follower.check(now)
+        assert sum(follower.take(now) for _ in range(SWEEP_CALLS)) == 0
+    assert set(follower.penalties.values()) == {math.inf}
+
+
+def test_rows_that_went_before_they_were_told_are_not_told(core, words):
+    core.publish(words.plan())
+    network = pack_address("192.0.2.1")
+    core.penalize(network, 128, 50.0, Reason.PENALTY, None)
+    core.clear_penalties(network, 128, 1.0)
+    assert list(core.take_changes(1.0, ALL)) == []
+    core.penalize(network, 128, 50.0, Reason.PENALTY, None)
+    assert len(list(core.take_changes(1.0, ALL))) == 1
+    core.clear_penalties(network, 128, 1.0)
+    (state,) = core.take_changes(1.0, ALL)
+    assert (state.network, state.penalty, state.strikes, state.bursts) == (network, None, None, ())
