@@ -4,6 +4,7 @@
 #include "connections/connection.h"
 #include "connections/listener.h"
 #include "limits/limits.h"
+#include "runtime/routes.h"
 #include "tunnel/cstp_channel.h"
 #include "tunnel/downlink.h"
 #include "tunnel/dtls_channel.h"
@@ -170,6 +171,8 @@ void gw_messages_read(struct gw_worker *worker)
     struct gw_message *message = worker->mail ? gw_mailbox_take(&worker->mailbox) : NULL;
 
     worker->mail = false;
+    if (message)
+        gw_routes_read(worker);     /* those posted before these: an ATTACH may bring packets */
     while (message) {
         struct gw_message *next = message->next;
 

@@ -125,6 +125,10 @@ def test_migration(wolfssl: Path, whole: list[Path], tmp_path: Path) -> None:
     run(build("tunnel/test_migration", whole, wolfssl, tmp_path))
 
 
+def test_messages_follow_the_routes_posted_before_them(wolfssl: Path, whole: list[Path], tmp_path: Path) -> None:
+    run(build("runtime/test_route_order", whole, wolfssl, tmp_path))
+
+
 def test_an_allocation_that_fails_does_no_harm(
     wolfssl: Path, whole: list[Path], tmp_path: Path, ecdsa_pair: tuple[bytes, bytes]
 ) -> None:

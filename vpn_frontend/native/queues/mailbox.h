@@ -4,7 +4,7 @@
  * (-ENOBUFS), batches by their number (the caller drops or keeps them). A migrating connection is bounded by max_connections.
  *
  * Routes, which tell where the addresses of sessions lead, are a list of their own: they wake no reader, which takes them before
- * it handles a packet. So a login wakes one worker, however many there are.
+ * it handles a packet or a message. So a login wakes one worker, however many there are.
  */
 #ifndef VPN_FRONTEND_MAILBOX_H
 #define VPN_FRONTEND_MAILBOX_H

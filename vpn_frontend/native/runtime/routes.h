@@ -7,7 +7,8 @@
 
 #include "runtime/worker.h"
 
-/* Puts the routes that wait into the worker's tables. To be called before packets are handled: nothing wakes a worker for a route. */
+/* Puts the routes that wait into the worker's tables. To be called before packets are handled, and after messages were taken, which
+ * may bring some: nothing wakes a worker for a route. */
 void gw_routes_read(struct gw_worker *worker);
 
 #endif
