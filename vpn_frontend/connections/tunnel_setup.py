@@ -111,7 +111,7 @@ class TunnelSetup:
             found = await entrance.claim(cookie, self._connection.peer, host.name, services.clock())
             if isinstance(found, tuple):
                 claim, saved = found
-                present = await entrance.find_user(saved)
+                present = await entrance.find_claimed(claim, saved)
                 restorer = services.sessions.restorer
                 session = entrance.restore(claim, saved, present, restorer, services.clock())
             else:

@@ -142,6 +142,7 @@ class FleetAdmission:
         self._hold = hold
         self._find_record = find_record
         self._returning = False
+        self.unsettled = 0  # claims whose end this node does not know
         self._contests: dict[frozenset[Holder], asyncio.Task[None]] = {}
 
     @contextmanager
@@ -252,6 +253,13 @@ class FleetAdmission:
     async def claim(self, session: str, digest: bytes, source: Address) -> Claim:
         """As ``Fleet.claim``."""
         me = self._identity()
+        try:
+            return await self._claim(me, session, digest, source)
+        except BaseException:
+            self.unsettled += 1  # the session may be this node's by now
+            raise
+
+    async def _claim(self, me: Identity, session: str, digest: bytes, source: Address) -> Claim:
         values = (me.node, me.epoch, pack_id(session), digest, str(source), self._dead_after)
         (row,) = await self._ask(CLAIM, values)
         for pause in LOGIN_PAUSES:

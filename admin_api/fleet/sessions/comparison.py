@@ -6,6 +6,10 @@ another. Either is left behind by a database that was restored or has failed ove
 whose answer was lost, and by one whose client did not wait for the end of it. What differs at two looks in a row is no
 call that is still on its way: such a row is lost then, as if its client had left this node, and such a session is
 asserted again. A database that may have lost its newest commits may also have lost ends of rows of the journal.
+
+A look reads ``PART_SIZE`` sessions at most, in the order of their ids, and the next one goes on behind them: what it
+costs does not grow with the sessions of the node. It reads all of them where something may have been left behind: after
+another start of the database, a restore, and a claim of whose end this node has not heard.
 """
 
 from __future__ import annotations
@@ -25,23 +29,24 @@ if TYPE_CHECKING:
     from admin_api.store.database import Store
     from vpn_frontend.ports import EventSink
 
-    Pair = tuple[str, int]  # id and generation of a session
-
-OWN = " FROM fleet.sessions WHERE node = %s AND NOT void AND NOT ghost AND lost_at IS NULL"
-DIGEST = (
+Pair = tuple[str, int]  # id and generation of a session
+OWN = " FROM fleet.own_part_v1(%s, %s, %s)"
+PART = (
     "SELECT count(*), coalesce(sum(generation), 0)::bigint,"
-    f" coalesce(bit_xor(('x' || encode(substr(id, 1, 8), 'hex'))::bit(64)::bigint), 0){OWN}"
+    " coalesce(bit_xor(('x' || encode(substr(id, 1, 8), 'hex'))::bit(64)::bigint), 0),"
+    f" decode(max(encode(id, 'hex') COLLATE \"C\"), 'hex'){OWN}"
 )
 ROWS = f"SELECT id, generation{OWN}"
+PART_SIZE = 2000  # sessions: less than a millisecond of the database, and as much of the node
 DIGEST_BYTES = 8  # of each id: ids are random
-LOOKS = 3  # at the journal, after a doubt: what was on its way at the first has come by the last
+LOOKS = 3  # at all, and at the journal, after a doubt: what was on its way at the first has come by the last
 
 
 class Carried(Protocol):
     """What the sessions of this node are asked."""
 
-    def carried(self) -> Mapping[str, int]:
-        """Those that the fleet has admitted here, with their generations."""
+    def carried(self, after: str = "", upto: str | None = None) -> Mapping[str, int]:
+        """Those that the fleet has admitted here, with their generations: with ids behind ``after``, up to ``upto``."""
 
     def has(self, session_id: str) -> bool:
         """True if the session is here, admitted or not."""
@@ -57,8 +62,9 @@ class Comparison:
         store: Store,
         events: EventSink,
         lose: Callable[[str, int], None],
+        unsettled: Callable[[], int],
     ) -> None:
-        """``lose``: as ``Fleet.lose``."""
+        """``lose``: as ``Fleet.lose``. ``unsettled`` counts the claims whose end this node does not know."""
         self._calls = calls
         self._membership = membership
         self._store = store
@@ -67,21 +73,21 @@ class Comparison:
         self._surplus: set[Pair] = set()  # rows without a session, at the last look
         self._missing: set[Pair] = set()  # sessions without a row
         self._unended: set[str] = set()  # rows of the journal without either
-        self._doubts = self._looks_left = 0
+        self._count_unsettled = unsettled
+        self._after = ""  # the next look is at sessions behind this id
+        self._doubts = self._unsettled = self._looks_left = self._whole_left = 0
 
     async def look(self, here: Carried) -> None:
         """Compare once. Raises as ``Calls.call``, and what the store raises."""
         me = self._membership.identity
         if me is None or not self._membership.lease.holds(lease_clock()):
             return  # it asserts all it carries on its return
-        (row,) = await self._calls.call(DIGEST, (me.node,))
-        if tuple(row) == _digest(here.carried()):
-            self._surplus, self._missing = set(), set()
-        else:
-            rows = {(unpack_id(one[0]), one[1]) for one in await self._calls.call(ROWS, (me.node,))}
-            self._judge(rows, set(here.carried().items()))
         if self._doubts != self._membership.doubts:
             self._doubts, self._looks_left = self._membership.doubts, LOOKS
+            self._whole_left = LOOKS
+        if self._unsettled != self._count_unsettled():
+            self._unsettled, self._whole_left = self._count_unsettled(), LOOKS
+        await self._compare(me.node, here)
         if self._looks_left:
             found = await records_without_sessions(self._calls, self._store.node)
             unended = {session for session in found if not here.has(session)}
@@ -89,8 +95,38 @@ class Comparison:
             self._unended = unended
             self._looks_left -= 1
 
-    def _judge(self, rows: set[Pair], carried: set[Pair]) -> None:
-        surplus, missing = rows - carried, carried - rows
+    async def _compare(self, node: int, here: Carried) -> None:
+        """The next part of the sessions, or all; where they differ, the same again at the next look."""
+        whole = self._whole_left > 0
+        first = "" if whole else self._after
+        surplus, missing = set[Pair](), set[Pair]()
+        after: str | None = first
+        while after is not None:
+            after = await self._compare_part(node, here, after, surplus, missing)
+            if not whole:
+                break
+        differs = bool(surplus or missing)
+        self._after = first if differs else after or ""
+        self._whole_left = max(self._whole_left - 1, int(whole and differs))
+        self._judge(surplus, missing)
+
+    async def _compare_part(
+        self, node: int, here: Carried, after: str, surplus: set[Pair], missing: set[Pair]
+    ) -> str | None:
+        """Adds to ``surplus`` and ``missing``. Returns the last id of the part; ``None``: none are behind it."""
+        start = bytes.fromhex(after)
+        (row,) = await self._calls.call(PART, (node, start, PART_SIZE))
+        upto = unpack_id(row[3]) if row[0] == PART_SIZE else None
+        if tuple(row[:3]) != _digest(here.carried(after, upto)):
+            found = await self._calls.call(ROWS, (node, start, PART_SIZE))
+            rows = {(unpack_id(one[0]), one[1]) for one in found}
+            upto = max(rows)[0] if len(rows) == PART_SIZE else None
+            carried = set(here.carried(after, upto).items())
+            surplus |= rows - carried
+            missing |= carried - rows
+        return upto
+
+    def _judge(self, surplus: set[Pair], missing: set[Pair]) -> None:
         lost, unknown = surplus & self._surplus, missing & self._missing
         self._surplus, self._missing = surplus, missing
         if lost or unknown:

@@ -47,7 +47,7 @@ MOST_SWEPT = 20_000  # logins in one call: some 100 ms of the database
 SHORT = "SELECT pool FROM fleet.short_pools_v1(%s)"
 MOST_ORDERS = 200  # at once
 CLOSE_WAIT = 1.5  # seconds for sessions to close: the node that waits for them goes on after 2
-SWEEP_INTERVAL = 10.0  # seconds
+SWEEP_INTERVAL = 10.0  # seconds, on average
 WATCH_INTERVAL = 1.0  # seconds
 DRAINED_PER_SECOND = 50  # sessions: the other nodes take them over meanwhile
 GOODBYE_WAIT = 2.0  # seconds at the end for errands
@@ -83,7 +83,9 @@ class FleetSessions:
             routed=settings.addresses == "routed",
             tell=self.peers.caller.tell,
         )
-        self._comparison = Comparison(self.calls, membership, store, events, self.admission.lose)
+        self._comparison = Comparison(
+            self.calls, membership, store, events, self.admission.lose, lambda: self.admission.unsettled
+        )
         self._entrance: FleetEntrance | None = None
         self._settle: Callable[[float], Awaitable[None]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -208,7 +210,7 @@ class FleetSessions:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_INTERVAL)
+            await asyncio.sleep(self._membership.jitter.around(SWEEP_INTERVAL))
             renew_ring(self._keys, self._membership.settings.secret, self._store.clock.wall())
             try:
                 await self._sweep_sessions(self._membership.settings.dead_after)

@@ -150,6 +150,14 @@ class FleetEntrance:
             self._fleet.release(session_id, claim.generation, login.user)
             raise CookieError("session_unknown") from error
 
+    async def find_claimed(self, claim: Claim, saved: Resumption) -> UserRecord | CloseReason:
+        """As ``find_user``, of what ``claim`` took over. If its client leaves meanwhile, any node may have it."""
+        try:
+            return await self.find_user(saved)
+        except BaseException:
+            self._fleet.lose(saved.id, claim.generation)
+            raise
+
     def restore(
         self, claim: Claim, saved: Resumption, user: UserRecord | CloseReason, restorer: SessionRestorer, now: float
     ) -> Session:
@@ -259,9 +267,16 @@ class FleetEntrance:
             else:
                 self._give_back(addresses)
 
-    def carried(self) -> Mapping[str, int]:
-        """The sessions that the fleet has admitted here, with their generations."""
-        return {one.id: one.generation for one in self._index if one.generation and not one.moved}
+    def carried(self, after: str = "", upto: str | None = None) -> Mapping[str, int]:
+        """The sessions that the fleet has admitted here, with their generations.
+
+        Those with ids behind ``after``, up to ``upto``: ids are in the order of the bytes that the fleet knows them by.
+        """
+        return {
+            one.id: one.generation
+            for one in self._index
+            if one.generation and not one.moved and one.id > after and (upto is None or one.id <= upto)
+        }
 
     def has(self, session_id: str) -> bool:
         """True if the session is here, admitted or not."""

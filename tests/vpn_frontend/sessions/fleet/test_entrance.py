@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from ipaddress import ip_network
+from types import SimpleNamespace
 
 import pytest
 
@@ -240,6 +241,12 @@ async def test_on_the_return_only_what_the_fleet_knows_lives_on(node, fleet, sta
     assert len(node.recorder.ended) == (ends and standing is not Standing.MOVED)
 
 
+async def test_a_session_of_a_fleet_has_an_id_of_128_bits(node, make_lab):
+    """Nodes draw theirs without asking each other. A server that is alone has shorter ones."""
+    ids = [one.table.find_session(one.log_in()).id for one in (node, make_lab())]
+    assert [8 * len(bytes.fromhex(one)) for one in ids] == [128, 64]
+
+
 class TestAdmittedAgain:
     """Sessions that the fleet does not know, such as those of a node whose database was restored."""
 
@@ -295,6 +302,20 @@ class TestAdmittedAgain:
             assert (session.id, 2) in fleet.released
         else:
             assert fleet.lost == [(session.id, 2)]
+
+
+async def test_a_client_that_leaves_while_its_session_is_taken_over_leaves_it_to_any_node(node, fleet):
+    async def never(saved):
+        await asyncio.Event().wait()
+
+    node.table.entrance.find_user = never
+    saved, claim = SimpleNamespace(id="00" * 16), Claim(ClaimStatus.OK, 3)
+    taking = asyncio.create_task(node.table.entrance.find_claimed(claim, saved))
+    await asyncio.sleep(0)
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert fleet.lost == [(saved.id, 3)]
 
 
 async def test_what_a_node_carries_is_what_the_fleet_has_admitted_here(node, fleet):
