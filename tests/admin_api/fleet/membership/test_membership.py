@@ -8,6 +8,7 @@ import asyncio
 import pytest
 
 from admin_api.fleet.jitter import Jitter
+from admin_api.fleet.link import LinkError
 from admin_api.fleet.membership import beats
 from admin_api.fleet.membership.beats import JoinRefusedError
 from admin_api.fleet.membership.lease import Identity, lease_clock
@@ -57,6 +58,13 @@ class TestJoining:
         await other.seen.wait_for("fleet_joined", 2)
         assert len({one.identity.node, third, lost.node}) == 3
         assert other.identity.node not in {one.identity.node, third}
+
+    async def test_no_node_joins_at_a_database_that_can_only_be_read(self, make_node, ask):
+        """A standby behind the one host of the URL: what is read there may be older than what the others have heard."""
+        (name,) = ask("SELECT current_database()")[0]
+        ask(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        with pytest.raises(LinkError, match="read-only transaction"):
+            await make_node("n1")
 
     async def test_another_server_with_the_same_number_and_epoch_fences_this_one(self, make_node, ask):
         node = await make_node("n1")

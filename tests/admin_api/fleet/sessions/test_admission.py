@@ -16,7 +16,14 @@ from admin_api.fleet.sessions import admission
 from admin_api.fleet.sessions.admission import ADMIT, CONTEST, IS_CONTESTED, LOSE, VOID
 from lab.timeouts import TIMEOUT
 from tests.admin_api.fleet.crowd import SOURCE, make_entry, nodes_of
-from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus, FleetSilentError, Standing
+from vpn_frontend.sessions.fleet.port import (
+    ID_SIZE,
+    SHORT_ID_SIZE,
+    AdmitStatus,
+    ClaimStatus,
+    FleetSilentError,
+    Standing,
+)
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("patient_calls")]
 FIRST, SECOND = ip_address("10.0.0.1"), ip_address("10.0.0.2")
@@ -120,6 +127,22 @@ async def test_two_sessions_never_have_one_address(nodes, ask):
     assert ask("SELECT node FROM fleet.orders") == [(a.id,)]
     await a.release(first)
     assert await b.admit(other) is AdmitStatus.OK
+
+
+@pytest.mark.parametrize("size", [ID_SIZE, SHORT_ID_SIZE], ids=["of a fleet", "that another server was told"])
+async def test_an_id_that_two_sessions_share_opens_neither_for_the_other(nodes, ask, size):
+    """As bad luck may have it with the ids of 64 bits that authentication servers are told."""
+    a, b, _ = nodes
+    shared = secrets.token_hex(size)
+    first = make_entry("u", session=shared)
+    other = replace(make_entry("v", session=shared), digest=bytes([1]) * 32)
+    assert await a.admit(first) is AdmitStatus.OK
+    with pytest.raises(FleetSilentError):
+        await b.admit(other)
+    assert await b.admit(replace(other, user="u")) is AdmitStatus.MOVED
+    assert (await b.admission.claim(shared, other.digest, SOURCE)).status is ClaimStatus.UNKNOWN
+    await b.release(other)
+    assert ask("SELECT user_key, node FROM fleet.sessions") == [("u", a.id)]
 
 
 async def test_a_late_admission_that_was_taken_back_changes_nothing(nodes, ask):
