@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import case, func, select, true, update
 
-from admin_api.store.json_rows import format_time, render_rows, unpack_rows
+from admin_api.store.json_rows import format_time, unpack_rows
 from admin_api.store.tables import SessionRecord
 from admin_api.store.upsert import upsert
 from sentry_engine.addresses import show_address
 from vpn_frontend.ports import NO_TRANSPORT, CloseReason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sqlalchemy import ColumnElement, Executable, Table
 
     from vpn_frontend.ports import JournalEntry, SessionView
@@ -37,50 +35,59 @@ COUNTED = (
     "dtls_tx_packets",
     "dtls_tx_bytes",
 )
+STARTING = ("id", "user", "groups", "ipv4", "ipv6", "user_agent", "hostname", "started_at", "node")
 CHANGING = ("address", "port", "tls_version", "cipher", "transport", "seen_at", *COUNTED)  # while a session lives
 ENDING = ("ended_at", "end_reason", "resumption")
-COLUMNS = tuple(column.name for column in TABLE.c if not column.primary_key)
-Account = dict[str, Any]  # by column, in the order of COLUMNS
+COLUMNS = (*STARTING, *CHANGING, *ENDING)  # in the order of ``Account.row``
 
 
-def begin_account(entry: JournalEntry, seen_at: str, node: str) -> Account:
-    """Returns the whole row of a session. ``seen_at`` is text from ``format_time``."""
-    view = entry.view
-    account: Account = dict.fromkeys(COLUMNS)
-    account["id"] = view.id
-    account["user"] = view.user
-    account["groups"] = view.groups
-    account["ipv4"] = None if view.ipv4 is None else show_address(view.ipv4)
-    account["ipv6"] = None if view.ipv6 is None else show_address(view.ipv6)
-    account["user_agent"] = view.user_agent
-    account["hostname"] = view.hostname
-    account["started_at"] = format_time(view.started_at)
-    account["transport"] = view.transport
-    account["node"] = node
-    account["resumption"] = entry.resumption or None
-    _update(account, view, seen_at)
-    if entry.reason is not None:
-        end_account(account, view, entry.reason, seen_at)
-    return account
+class Account:
+    """The row of a session, from its entries of one batch: of the first one the start, of the last one the rest."""
 
+    __slots__ = ("_first", "_last", "_reason", "_transport")
 
-def see_account(account: Account, view: SessionView, seen_at: str) -> None:
-    """Update a session whose start is in the same batch, unless it has ended."""
-    if account["ended_at"] is None:
-        _update(account, view, seen_at)
+    def __init__(self, entry: JournalEntry) -> None:
+        self._first, self._last, self._reason = entry, entry.view, entry.reason
+        self._transport = _transport_of(entry.view)
 
+    def see(self, view: SessionView) -> None:
+        """Take the present state, unless the session has ended."""
+        if self._reason is not None:
+            return
+        self._last = view
+        transport = _transport_of(view)
+        if transport != NO_TRANSPORT:  # the channel may have ended before the session
+            self._transport = transport
 
-def end_account(account: Account, view: SessionView, reason: CloseReason, seen_at: str) -> None:
-    """Set the end of a session whose start is in the same batch. The first end counts."""
-    if account["ended_at"] is None:
-        _update(account, view, seen_at)
-        account["ended_at"], account["end_reason"] = seen_at, reason.value
-        account["resumption"] = None
+    def end(self, view: SessionView, reason: CloseReason) -> None:
+        """The first end counts."""
+        self.see(view)
+        self._reason = self._reason or reason
 
-
-def render_accounts(accounts: Iterable[Account]) -> str:
-    """Returns the parameter of both statements. Raises ``TypeError`` or ``ValueError`` for a bad value."""
-    return render_rows(account.values() for account in accounts)
+    def row(self, seen_at: str, node: str) -> tuple[object, ...]:
+        """``seen_at`` is text from ``format_time``."""
+        first, last, reason = self._first.view, self._last, self._reason
+        return (
+            first.id,
+            first.user,
+            first.groups,
+            None if first.ipv4 is None else show_address(first.ipv4),
+            None if first.ipv6 is None else show_address(first.ipv6),
+            first.user_agent,
+            first.hostname,
+            format_time(first.started_at),
+            node,
+            show_address(last.address),
+            last.port,
+            last.tls_version,
+            last.cipher,
+            self._transport,
+            seen_at,
+            *_counted(last.counters),
+            None if reason is None else seen_at,
+            None if reason is None else reason.value,
+            (self._first.resumption or None) if reason is None else None,
+        )
 
 
 @cache
@@ -122,17 +129,8 @@ def _newest(name: str, new: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((new == NO_TRANSPORT, TABLE.c.transport), else_=new) if name == "transport" else new
 
 
-def _update(account: Account, view: SessionView, seen_at: str) -> None:
-    account["address"] = show_address(view.address)
-    account["port"] = view.port
-    account["tls_version"] = view.tls_version
-    account["cipher"] = view.cipher
-    if view.counters.dtls_rx_packets:  # the channel may have ended before the session
-        account["transport"] = DTLS
-    elif view.transport != NO_TRANSPORT:
-        account["transport"] = view.transport
-    account["seen_at"] = seen_at
-    account.update(zip(COUNTED, _counted(view.counters), strict=True))
+def _transport_of(view: SessionView) -> str:
+    return DTLS if view.counters.dtls_rx_packets else view.transport
 
 
 _counted = attrgetter(*COUNTED)

@@ -8,29 +8,21 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, text, update
 
-from admin_api.store.accounting.session_rows import (
-    begin_account,
-    end_account,
-    insert_or_end,
-    render_accounts,
-    see_account,
-    update_open,
-)
+from admin_api.store.accounting.session_rows import Account, insert_or_end, update_open
 from admin_api.store.filters import conditions_of, page_by
-from admin_api.store.json_rows import ROWS, format_time
+from admin_api.store.json_rows import ROWS, format_time, render_rows
 from admin_api.store.tables import SessionRecord
 from sentry_engine.records import dataclass
 from vpn_frontend.ports import SESSION_ROW, CloseReason, OpenRecord, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Executable
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from admin_api.clock import Clock
-    from admin_api.store.accounting.session_rows import Account
     from vpn_frontend.ports import JournalEntry
     from vpn_frontend.settings import Address
 
@@ -79,20 +71,25 @@ class SessionRepository:
         accounts: dict[str, Account] = {}
         seen: dict[str, Account] = {}
         for entry in entries:
-            view = entry.view
+            view, known = entry.view, accounts.get(entry.view.id)
             if entry.stage is Stage.SEEN:
-                seen[view.id] = begin_account(entry, seen_at, self._node)
-                if view.id in accounts:  # its end may follow in this batch, and closes the row to later updates
-                    see_account(accounts[view.id], view, seen_at)
-            elif view.id not in accounts:
-                accounts[view.id] = begin_account(entry, seen_at, self._node)
+                seen[view.id] = Account(entry)
+                if known is not None:  # its end may follow in this batch, and closes the row to later updates
+                    known.see(view)
+            elif known is None:
+                accounts[view.id] = Account(entry)
             elif entry.reason is not None:
-                end_account(accounts[view.id], view, entry.reason, seen_at)
-        dialect = self._session.get_bind().dialect.name
+                known.end(view, entry.reason)
         if accounts:
-            await self._session.execute(insert_or_end(dialect), {ROWS: render_accounts(accounts.values())})
+            await self._write(insert_or_end, accounts, seen_at)
         if seen:
-            await self._session.execute(update_open(dialect), {ROWS: render_accounts(seen.values())})
+            await self._write(update_open, seen, seen_at)
+
+    async def _write(
+        self, statement: Callable[[str], Executable], accounts: Mapping[str, Account], seen_at: str
+    ) -> None:
+        rows = [account.row(seen_at, self._node) for account in accounts.values()]
+        await self._session.execute(statement(self._session.get_bind().dialect.name), {ROWS: render_rows(rows)})
 
     async def open_records(self) -> list[OpenRecord]:
         """The sessions that a former process left open, and that can be given back."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections import OrderedDict
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,8 @@ class RecentDisconnects:
     """``disconnect_grace`` of its settings says how long a session is kept. Times are monotonic."""
 
     def __init__(self) -> None:
-        self._kept: dict[bytes, FormerSession] = {}  # by cookie, oldest first
+        # By cookie, oldest first. A dict would pass over all places that were freed before its first entry.
+        self._kept: OrderedDict[bytes, FormerSession] = OrderedDict()
         self._soonest = math.inf  # no session is due before
 
     def __len__(self) -> int:
@@ -89,7 +91,7 @@ class RecentDisconnects:
         if grace <= 0:
             return
         if len(self._kept) >= MAX_DISCONNECTED:
-            del self._kept[next(iter(self._kept))]
+            self._kept.popitem(last=False)
         self._soonest = min(self._soonest, now + grace)
         self._kept[session.digest] = FormerSession(
             user=session.user,
@@ -136,5 +138,6 @@ class RecentDisconnects:
     def expire(self, now: float) -> None:
         if now < self._soonest:
             return
-        self._kept = {digest: former for digest, former in self._kept.items() if former.until > now}
+        for digest in [digest for digest, former in self._kept.items() if former.until <= now]:
+            del self._kept[digest]
         self._soonest = min((former.until for former in self._kept.values()), default=math.inf)

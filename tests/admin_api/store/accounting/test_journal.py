@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from admin_api.clock import Clock
 from admin_api.store import Store, UserAttributes
+from admin_api.store.accounting.session_rows import COLUMNS, COUNTED, TABLE
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import CloseReason, JournalEntry, Stage
 
@@ -86,6 +87,37 @@ class TestWhicheverWayTheyCome:
         (account,) = await accounts(store)
         assert (account.user, account.groups) == (text, [text, "b"])
         assert (account.user_agent, account.hostname) == ("null", "1e3")
+
+
+async def test_each_value_is_in_its_column(store, view):
+    """The order of a row's values is told by ``COLUMNS`` alone."""
+    counters = {name: number for number, name in enumerate(COUNTED, start=11)}
+    one = view(counters=Counters(**counters), ipv6=ip_address("fd89::7"), hostname="host", user_agent="agent")
+    await record_at_once(store, JournalEntry(Stage.OPENED, one, resumption="text"))
+    (account,) = await accounts(store)
+    values = {column.name: getattr(account, column.name) for column in TABLE.c if not column.primary_key}
+    assert set(values) == set(COLUMNS)
+    assert values == {
+        "id": one.id,
+        "user": one.user,
+        "groups": list(one.groups),
+        "ipv4": str(one.ipv4),
+        "ipv6": str(one.ipv6),
+        "user_agent": "agent",
+        "hostname": "host",
+        "started_at": one.started_at,
+        "node": "",
+        "address": str(one.address),
+        "port": one.port,
+        "tls_version": one.tls_version,
+        "cipher": one.cipher,
+        "transport": "dtls",
+        "seen_at": account.seen_at,
+        "ended_at": None,
+        "end_reason": None,
+        "resumption": "text",
+        **counters,
+    }
 
 
 async def test_writing_it_again_changes_nothing(store, view):
