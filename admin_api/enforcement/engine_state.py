@@ -15,6 +15,7 @@ from admin_api.store.tables import StoredLocation, StoredPenalty, StoredSource
 from sentry_engine import Reason, State
 from sentry_engine.engine.saved_state import MAX_SOURCES, SavedPenalty, SavedSource, SavedUser
 from sentry_engine.engine.state_changes import StateChanges
+from sentry_engine.gc_pause import collector_paused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,8 +94,9 @@ class EngineStateSaver:
         return Saved(False, put, left_out)
 
     def _render_changes(self) -> list[_Part] | None:
-        changes = self._engine.take_changes()
-        return None if changes is None else [_Part.of(some) for some in changes]
+        with collector_paused():
+            changes = self._engine.take_changes()
+            return None if changes is None else [_Part.of(some) for some in changes]
 
     async def _remove_lightest(self) -> int:
         """Returns the number of rows that were removed."""
@@ -113,9 +115,10 @@ async def save_engine_state(store: Store, engine: Engine, control: ControlWorker
     """Write all penalties, strikes, windows and last locations of users. Returns the saved state."""
 
     def export() -> tuple[State, list[_Part]]:
-        engine.take_changes()  # what changed before is in the export
-        state = engine.export_state(with_blocks=False)
-        return state, list(_split(state))
+        with collector_paused():
+            engine.take_changes()  # what changed before is in the export
+            state = engine.export_state(with_blocks=False)
+            return state, list(_split(state))
 
     state, parts = await control.run(export)
     async with store.write() as unit:
