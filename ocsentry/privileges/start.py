@@ -169,7 +169,7 @@ def _open_gateway(config: LoadedConfig, helper: Helper, listeners: KeptListeners
     if config.values.process.key_isolation == "off":
         return opened
     try:
-        return replace(opened, signers=helper.open_signer(len(opened.tuns)))
+        return replace(opened, signers=helper.open_signer(len(opened.listeners)))
     except OSError as error:
         opened.close()
         raise PrivilegeError(f"process.key_isolation: {error.strerror or error}") from error

@@ -81,7 +81,7 @@ def open_through(opener: Opener, settings: VpnSettings) -> GatewayDescriptors:
     try:
         if endpoints:
             opened = replace(opened, datagrams=opener.open_datagram_sockets(endpoints, workers))
-        return replace(opened, tuns=opener.open_tun(workers))
+        return replace(opened, tuns=opener.open_tun(workers * tun.QUEUES_PER_WORKER))
     except BaseException:
         opened.close()
         raise

@@ -326,7 +326,7 @@ class GatewayConfig:
     """
 
     listeners: tuple[tuple[int, ...], ...]  # listening sockets, one tuple per worker
-    tuns: tuple[int, ...]  # TUN queues, one per worker
+    tuns: tuple[int, ...]  # TUN queues: the first of each worker, then, if there are more, the second of each
     hosts: tuple[TlsHost, ...]
     gate: int
     max_connections: int

@@ -71,14 +71,15 @@ class _OwnedDescriptors:
 
     def __init__(self, config: GatewayConfig) -> None:
         self._listeners = [(worker, fd) for worker, row in enumerate(config.listeners) for fd in row]
-        self._tuns = list(enumerate(config.tuns))
+        # Reversed, as they are taken from the end: a worker's first queue must be the first that it gets, and sockets of
+        # one endpoint need the same position in each worker.
+        self._tuns = [(index % len(config.listeners), fd) for index, fd in enumerate(config.tuns)][::-1]
         self._signers = list(enumerate(config.signers))
-        # Reversed, as they are taken from the end: sockets of one endpoint need the same position in each worker.
         self._udp = [(worker, fd) for worker, row in enumerate(config.udp) for fd in row][::-1]
 
     def hand_over(self, gateway: GatewayPointer) -> None:
         while self._tuns:
-            _check(lib.gw_set_tun(gateway, *self._tuns[-1]), "TUN queue")
+            _check(lib.gw_add_tun(gateway, *self._tuns[-1]), "TUN queue")
             self._tuns.pop()
         while self._signers:
             _check(lib.gw_set_signer(gateway, *self._signers[-1]), "socket to the signing process")
@@ -132,7 +133,7 @@ class NativeGateway:
         ranges = pack_ranges(config.proxies)
         proxies = ffi.new("struct gw_address_range[]", ranges)
         fields: dict[str, int | Pointer | Bytes | RangesPointer | AccountsPointer] = {
-            "workers": len(config.tuns),
+            "workers": len(config.listeners),
             "max_connections": config.max_connections,
             "max_sessions": config.max_sessions,
             "handshake_timeout_ms": round(config.handshake_timeout * 1000),

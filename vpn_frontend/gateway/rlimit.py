@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import resource
 
-PER_WORKER = 8  # beside sockets of the server's addresses: epoll, a timer, eventfd, signer, TUN queue, some spare
+PER_WORKER = 9  # beside sockets of the server's addresses: epoll, a timer, eventfd, signer, TUN queues, some spare
 FOR_PYTHON = 256  # the store, the API's connections, files
 
 

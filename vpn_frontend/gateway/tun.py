@@ -32,6 +32,7 @@ MAX_NAME = 15  # bytes: IFNAMSIZ without its NUL
 # Packets that the kernel queues while a worker is not running. All clients of a queue share it, so one client's burst
 # into a full queue drops packets of others. 40 ms at 1 Gbit/s, longer than a thread waits on a busy machine.
 QUEUE_LENGTH = 4000
+QUEUES_PER_WORKER = 2  # one for calm clients, one for busy ones, so that a download delays only the latter
 
 
 class TunError(Exception):

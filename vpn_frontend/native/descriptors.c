@@ -54,7 +54,7 @@ int gw_add_listener(gw *g, uint32_t worker_index, int fd)
     return status;
 }
 
-int gw_set_tun(gw *g, uint32_t worker_index, int fd)
+int gw_add_tun(gw *g, uint32_t worker_index, int fd)
 {
     struct gw_worker *worker;
     int status;
@@ -62,18 +62,8 @@ int gw_set_tun(gw *g, uint32_t worker_index, int fd)
     if (g->running || worker_index >= g->config.workers)
         return -EINVAL;
     worker = g->workers[worker_index];
-    if (worker->tun.fd >= 0)
-        return -EEXIST;
     status = set_nonblocking(fd);
-    if (!status)
-        status = gw_tun_init(worker, fd, g->config.offloads);
-    if (status)
-        return status;
-    worker->tun.fd = fd;
-    status = gw_worker_watch(worker, &worker->tun, EPOLLIN);
-    if (status)
-        worker->tun.fd = -1;
-    return status;
+    return status ? status : gw_tun_add(worker, fd, g->config.offloads);
 }
 
 int gw_set_signer(gw *g, uint32_t worker_index, int fd)

@@ -239,7 +239,8 @@ int gw_set_tls(gw *g, const struct gw_tls *tls, char *error, size_t error_size);
  * protocol is acme-tls/1 gets them, and its connection ends with the handshake. Without hosts: none. Hosts in use stay as they are. */
 int gw_set_acme(gw *g, const struct gw_tls *tls, char *error, size_t error_size);
 int gw_add_listener(gw *g, uint32_t worker, int fd);
-int gw_set_tun(gw *g, uint32_t worker, int fd);
+/* One or two queues of the TUN device for each worker: with two, the second has the packets of busy sessions. */
+int gw_add_tun(gw *g, uint32_t worker, int fd);
 /* A bound, unconnected UDP socket. Every worker gets as many, of the same addresses in the same order. */
 int gw_add_udp(gw *g, uint32_t worker, int fd);
 /* A socket (SOCK_SEQPACKET) to the signing process. Needed by workers whose certificates name a signer_key. */

@@ -37,16 +37,19 @@ static void count_link(struct gw_worker *worker, struct gw_pollable *link, uint3
     gw_link_count(&worker->busy_links, &worker->pacing, link, packets, events, worker->now);
 }
 
+static void read_tun(struct gw_worker *worker, struct gw_tun_queue *queue)
+{
+    uint32_t before = worker->pacing.turn;
+
+    gw_downlink_read(worker, queue);
+    if (!worker->tun_paused && !worker->tun_lost)       /* otherwise it is not watched */
+        count_link(worker, &queue->pollable, worker->pacing.turn - before, EPOLLIN);
+}
+
 static void count_connection(struct gw_worker *worker, struct gw_connection *connection, uint32_t packets)
 {
     if (connection->state == GW_CONNECTION_OWNED && connection->worker == worker)
         count_link(worker, &connection->pollable, packets, connection->interest);
-}
-
-static void count_tun(struct gw_worker *worker, uint32_t packets)
-{
-    if (!worker->tun_paused && !worker->tun_lost)       /* otherwise it is not watched */
-        count_link(worker, &worker->tun, packets, EPOLLIN);
 }
 
 static void dispatch(struct gw_worker *worker, struct gw_pollable *pollable, uint32_t events)
@@ -61,8 +64,7 @@ static void dispatch(struct gw_worker *worker, struct gw_pollable *pollable, uin
         gw_listener_ready(worker, (struct gw_listener *)pollable);
         break;
     case GW_POLL_TUN:
-        gw_downlink_ready(worker);
-        count_tun(worker, worker->pacing.turn - before);
+        read_tun(worker, (struct gw_tun_queue *)pollable);
         break;
     case GW_POLL_CONNECTION:
         gw_connection_ready((struct gw_connection *)pollable, events);
@@ -113,17 +115,57 @@ static int epoll_timeout(const struct gw_worker *worker)
 }
 
 /* Reads at once what the kernel answered to what was written, a ping for example: it waits neither for the end of a rest nor for
- * another epoll_wait. After a large turn the next one follows without a rest, and reads more. */
-static void poll_tun_again(struct gw_worker *worker)
+ * another epoll_wait. */
+static void read_answers(struct gw_worker *worker, struct gw_tun_queue *queue)
 {
+    if (queue->written)
+        read_tun(worker, queue);
+    queue->written = false;
+}
+
+/* After a large turn the next one follows without a rest, and reads more. */
+static void read_all_answers(struct gw_worker *worker)
+{
+    bool large = worker->pacing.busy && !gw_pacing_is_small(&worker->pacing);
+
+    for (uint32_t i = 0; i < worker->tun_count; i++) {
+        worker->tuns[i].written &= !large;
+        read_answers(worker, &worker->tuns[i]);
+    }
+}
+
+/* Calm sessions get their answers before more is done for busy ones. */
+static void answer_calm(struct gw_worker *worker)
+{
+    if (!worker->calm_input || worker->tun_count < 2)
+        return;
+    worker->calm_input = false;
+    gw_tun_flush(worker);
+    read_answers(worker, &worker->tuns[0]);
+    gw_connections_flush(worker);
+    gw_udp_demux_flush(worker);
+}
+
+static void handle_calm(struct gw_worker *worker, int timeout)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int count = epoll_wait(worker->epoll, events, EVENTS_PER_TURN, timeout);
     uint32_t before = worker->pacing.turn;
 
-    if (worker->tun_written && (!worker->pacing.busy || gw_pacing_is_small(&worker->pacing))) {
-        gw_downlink_ready(worker);
-        if (worker->pacing.turn != before)
-            count_tun(worker, worker->pacing.turn - before);
-    }
-    worker->tun_written = false;
+    worker->now = worker->looked = gw_clock_now();
+    gw_routes_read(worker);
+    for (int i = 0; i < count && !worker->stopping; i++)
+        dispatch(worker, events[i].data.ptr, events[i].events);
+    worker->calm_input |= worker->pacing.turn != before;
+}
+
+/* Between two busy links: a calm one waits for one of them, not for all. */
+static void look_at_calm(struct gw_worker *worker)
+{
+    if (gw_clock_now() - worker->looked < GW_PACING_LOOK)
+        return;
+    handle_calm(worker, 0);
+    answer_calm(worker);
 }
 
 /* What the thread gives itself before it is put under its filter. Returns 0 or a negative errno. */
@@ -141,16 +183,18 @@ static int prepare_thread(const struct gw_worker *worker)
 static int handle_events(struct gw_worker *worker)
 {
     struct epoll_event events[EVENTS_PER_TURN];
-    int count = epoll_wait(worker->epoll, events, EVENTS_PER_TURN, epoll_timeout(worker)), busy;
+    int busy;
 
-    worker->now = gw_clock_now();
     gw_add(&worker->turns, 1);
-    gw_routes_read(worker);
-    for (int i = 0; i < count && !worker->stopping; i++)
-        dispatch(worker, events[i].data.ptr, events[i].events);
+    handle_calm(worker, epoll_timeout(worker));
     busy = gw_busy_links_poll(&worker->busy_links, events, EVENTS_PER_TURN);
-    for (int i = 0; i < busy && !worker->stopping; i++)
+    if (busy)
+        answer_calm(worker);
+    for (int i = 0; i < busy && !worker->stopping; i++) {
         dispatch(worker, events[i].data.ptr, events[i].events);
+        look_at_calm(worker);
+    }
+    worker->calm_input = false;
     return busy;
 }
 
@@ -168,13 +212,13 @@ static void *run(void *argument)
         gw_messages_read(worker);
         gw_connections_flush(worker);
         gw_tun_flush(worker);
-        poll_tun_again(worker);
+        read_all_answers(worker);
         gw_handoff_flush(worker);
         tick(worker);
         gw_connections_flush(worker);
         gw_udp_demux_flush(worker);
         gw_connections_reap(worker);
-        gw_busy_links_end_turn(&worker->busy_links, &worker->pacing, &worker->tun, busy, worker->now);
+        gw_busy_links_end_turn(&worker->busy_links, &worker->pacing, busy, worker->now);
         gw_pacing_end_turn(&worker->pacing, worker->now);
         worker->handshakes = 0;
     }

@@ -13,7 +13,7 @@ import socket
 from typing import Any
 
 MAX_MESSAGE = 64 * 1024  # bytes
-MAX_DESCRIPTORS = 64  # queues of one device, at most
+MAX_DESCRIPTORS = 128  # queues of one device, at most; the kernel takes 253 (SCM_MAX_FD)
 DESCRIPTOR_SIZE = array.array("i").itemsize
 
 Document = dict[str, Any]

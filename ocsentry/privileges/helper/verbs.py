@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ocsentry.privileges.helper.scope import Scope
     from vpn_frontend.settings import Network
 
-MAX_QUEUES = 64  # also sockets: one for each worker
+MAX_SOCKETS = 64  # one for each worker
+MAX_QUEUES = MAX_SOCKETS * tun.QUEUES_PER_WORKER
 
 
 def read_key(scope: Scope, message: Document) -> Answer:
@@ -61,8 +62,8 @@ def open_sockets(scope: Scope, message: Document) -> Answer:
     allowed = {"tcp": scope.listeners, "udp": scope.datagrams}.get(str(protocol), ())
     if endpoint not in allowed:
         raise Refused("the configuration names no such endpoint")
-    if not isinstance(count, int) or not 1 <= count <= MAX_QUEUES:
-        raise Refused(f"count must be 1 to {MAX_QUEUES}")
+    if not isinstance(count, int) or not 1 <= count <= MAX_SOCKETS:
+        raise Refused(f"count must be 1 to {MAX_SOCKETS}")
     open_rows = sockets.bind_listeners if protocol == "tcp" else sockets.open_datagram_sockets
     try:
         rows = open_rows([parse_endpoint(str(endpoint))], count)

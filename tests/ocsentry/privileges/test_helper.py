@@ -68,7 +68,7 @@ def test_a_large_file_is_refused(scope):
         read_key(scope, {"file": "vpn.private_key"})
 
 
-@pytest.mark.parametrize("queues", [0, -1, 65, "1", None, 1.5])
+@pytest.mark.parametrize("queues", [0, -1, 129, "1", None, 1.5])
 def test_the_number_of_queues_is_bounded(scope, queues):
     with pytest.raises(Refused):
         open_tun(scope, {"queues": queues})

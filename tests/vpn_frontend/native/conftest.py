@@ -243,12 +243,22 @@ def _as_certificate(pair):
 
 
 class Bench:
-    """A running gateway with the test's ends of its TUN queues."""
+    """A running gateway with the test's ends of its TUN queues: the first of each worker, then the second."""
 
     def __init__(
-        self, gate, pair, workers=1, listen="127.0.0.1", clients=NO_CLIENT_AUTHORITIES, more=(), hosts=(), **options
+        self,
+        gate,
+        pair,
+        workers=1,
+        listen="127.0.0.1",
+        clients=NO_CLIENT_AUTHORITIES,
+        more=(),
+        hosts=(),
+        queues=1,
+        **options,
     ):
-        ends = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(workers)]
+        self._workers = workers
+        ends = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(workers * queues)]
         self.tun = [ours for ours, _ in ends]
         for ours in self.tun:
             ours.settimeout(TIMEOUT)
@@ -297,7 +307,7 @@ class Bench:
 
     def settle(self):
         """Return when every worker has handled all commands so far: most have no effect to wait for."""
-        for worker in range(len(self.tun)):
+        for worker in range(self._workers):
             last = self.gateway.open_session(worker, self.parameters(ipv4=None, ipv6=None))
             self.gateway.close_session(last, b"")
             self.wait(SessionClosed, lambda event, last=last: event.session == last)

@@ -86,7 +86,7 @@ static int hand_over(struct site *site, uint32_t worker)
     exempt = false;
     site->tun[worker] = pair[0];
     site->queue[worker] = pair[1];
-    if (gw_set_tun(site->gateway, worker, pair[1]) == 0 && ++taken && gw_add_listener(site->gateway, worker, tcp) == 0 && ++taken &&
+    if (gw_add_tun(site->gateway, worker, pair[1]) == 0 && ++taken && gw_add_listener(site->gateway, worker, tcp) == 0 && ++taken &&
         gw_add_udp(site->gateway, worker, udp) == 0)
         return 0;
     if (taken < 1)

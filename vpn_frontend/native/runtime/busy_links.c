@@ -68,17 +68,17 @@ void gw_link_count(struct gw_busy_links *links, const struct gw_pacing *pacing, 
 
     if (link->kind == GW_POLL_CONNECTION && packets && !busy)
         links->answers_due = now + GW_PACING_ANSWER;
-    if (link->kind == GW_POLL_TUN && now < links->answers_due)
+    if (link == links->answers && now < links->answers_due)
         busy = false;
     if (busy != link->busy)
         move(links, link, events);
 }
 
 /* The answer to a calm link may come any time. */
-static void wake_tun(struct gw_busy_links *links, struct gw_pollable *tun, uint64_t now)
+static void wake_answers(struct gw_busy_links *links, uint64_t now)
 {
-    if (tun->busy && now < links->answers_due)
-        move(links, tun, EPOLLIN);
+    if (links->answers && links->answers->busy && now < links->answers_due)
+        move(links, links->answers, EPOLLIN);
 }
 
 bool gw_busy_links_are_due(const struct gw_busy_links *links)
@@ -107,10 +107,9 @@ static bool await(struct gw_busy_links *links)
     return epoll_ctl(links->calm, EPOLL_CTL_MOD, links->epoll, &event) == 0;
 }
 
-void gw_busy_links_end_turn(struct gw_busy_links *links, const struct gw_pacing *pacing, struct gw_pollable *tun, int polled,
-                            uint64_t now)
+void gw_busy_links_end_turn(struct gw_busy_links *links, const struct gw_pacing *pacing, int polled, uint64_t now)
 {
-    wake_tun(links, tun, now);
+    wake_answers(links, now);
     if (links->state != GW_BUSY_DUE || !links->count)
         return;
     if (!polled) {

@@ -23,7 +23,8 @@ struct gw_busy_links {
     uint32_t count;
     enum gw_busy_state state;
     uint64_t shared_until;          /* rests are short until then */
-    uint64_t answers_due;           /* until when answers to calm links are expected from the TUN queue, which then does not rest */
+    struct gw_pollable *answers;    /* the TUN queue over which answers to calm links come; NULL: there is none yet */
+    uint64_t answers_due;           /* until when they are expected, so that it does not rest */
 };
 
 /* `calm`: the worker's epoll instance. 0 or a negative errno; frees nothing on failure. */
@@ -50,7 +51,6 @@ static inline uint64_t gw_busy_links_rest(const struct gw_busy_links *links, con
     return pacing->uploads ? GW_PACING_UPLOAD_REST : GW_PACING_REST;
 }
 /* Decides if they rest after this turn. `polled`: the number of their events in it. */
-void gw_busy_links_end_turn(struct gw_busy_links *links, const struct gw_pacing *pacing, struct gw_pollable *tun, int polled,
-                            uint64_t now);
+void gw_busy_links_end_turn(struct gw_busy_links *links, const struct gw_pacing *pacing, int polled, uint64_t now);
 
 #endif

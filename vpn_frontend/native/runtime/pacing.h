@@ -19,7 +19,15 @@
 #define GW_PACING_UPLOAD_REST 500000u  /* ns, while clients upload: they send each packet by itself, the kernel sends many at once */
 #define GW_PACING_SHARED_REST 60000u   /* ns; where a calm client's datagrams come over the same UDP socket */
 #define GW_PACING_SHARED (100 * GW_MS)  /* for so long after datagrams of two clients came over one */
+#define GW_PACING_CALM (20 * GW_MS)   /* a session is calm after so long without a busy window */
+#define GW_PACING_LOOK 100000u        /* ns of work for busy links before the calm ones are looked at */
 #define GW_PACING_ANSWER (5 * GW_MS)  /* for so long the answer to a packet of a calm link is awaited */
+
+/* How much a session brings and takes. */
+struct gw_session_rate {
+    uint64_t since, busy_until;
+    uint32_t packets;               /* since `since` */
+};
 
 struct gw_pacing {
     uint64_t since;
@@ -69,6 +77,20 @@ static inline bool gw_pacing_count_link(const struct gw_pacing *pacing, struct g
     link->since = now;
     link->packets = 0;
     return busy;
+}
+
+/* Counts a packet from or to a session of a worker with `pacing`. */
+static inline void gw_pacing_count_session(const struct gw_pacing *pacing, struct gw_session_rate *rate, uint64_t now)
+{
+    uint64_t time = now - rate->since;
+
+    rate->packets++;
+    if (time < GW_PACING_WINDOW)
+        return;
+    if (pacing->busy && rate->packets > time / GW_MS * GW_PACING_LINK_RATE)
+        rate->busy_until = now + GW_PACING_CALM;
+    rate->since = now;
+    rate->packets = 0;
 }
 
 #endif

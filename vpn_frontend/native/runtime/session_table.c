@@ -64,6 +64,7 @@ uint64_t gw_session_reserve(struct gw_session_table *table, uint32_t worker, con
         session->config.counters = NULL;
         session->open = false;
         session->moved = 0;
+        session->rate = (struct gw_session_rate){ 0 };
         __atomic_store_n(&session->home, worker, __ATOMIC_RELAXED);
         __atomic_store_n(&session->id, id, __ATOMIC_RELEASE);
     }

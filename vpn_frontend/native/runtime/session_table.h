@@ -11,6 +11,7 @@
 #include "queues/event_queue.h"
 #include "runtime/clock.h"
 #include "runtime/id.h"
+#include "runtime/pacing.h"
 #include "runtime/stats.h"
 
 #include <pthread.h>
@@ -41,6 +42,7 @@ struct gw_session {
     uint64_t probed;                /* when the last DPD request left */
     uint64_t rekeyed;               /* when the channel got its keys */
     uint64_t used;                  /* when the last DATA but ICMP passed, in either direction */
+    struct gw_session_rate rate;
     uint64_t moved;                 /* when it last changed its worker; 0: never */
     uint32_t place;                 /* on its worker's wheel */
     struct gw_session *previous, *next;     /* on a list of it */

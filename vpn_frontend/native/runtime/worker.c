@@ -16,7 +16,6 @@ struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t see
     worker->index = index;
     worker->now = gw_clock_now();
     worker->subnet4 = (struct gw_subnet4){ gateway->config.network4, gateway->config.mask4 };
-    worker->tun = (struct gw_pollable){ GW_POLL_TUN, .fd = -1 };
     gw_wheel_init(&worker->sessions);
     worker->busy_links.epoll = worker->busy_links.timer.fd = -1;
     worker->signer.fd = -1;
@@ -48,15 +47,16 @@ void gw_worker_free(struct gw_worker *worker)
     for (uint32_t i = 0; i < GW_WORKERS_MAX; i++)
         free(worker->outgoing[i]);
     gw_signer_link_free(&worker->signer);
-    if (worker->tun.fd >= 0)
-        close(worker->tun.fd);
+    for (uint32_t i = 0; i < worker->tun_count; i++) {
+        close(worker->tuns[i].pollable.fd);
+        gw_gro_free(&worker->tuns[i].gro);
+    }
     gw_busy_links_free(&worker->busy_links);
     if (worker->epoll >= 0)
         close(worker->epoll);
     gw_mailbox_free(&worker->mailbox);
     gw_address_table_free(&worker->addresses);
     gw_prefix_table_free(&worker->iroutes);
-    gw_gro_free(&worker->gro);
     gw_chunk_pool_free(&worker->chunks);
     free(worker->slots);
     free(worker->stop);

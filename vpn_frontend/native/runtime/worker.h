@@ -31,6 +31,7 @@
 #define GW_PLAIN_SIZE 16384u        /* bytes of the largest TLS record */
 #define GW_PACKET_MAX 65535u
 #define GW_HEADROOM 16u             /* bytes in front of a packet, for the header of a queue or a frame */
+#define GW_TUN_QUEUES 2u            /* per worker at most */
 #define GW_TICK (100 * GW_MS)       /* the granularity of deadlines; that of sessions is a second */
 
 #define GW_SOURCE_BUCKETS 4096u     /* hashes of sources, see connections/source_table.h */
@@ -56,6 +57,15 @@ struct gw_connection_slot {
     uint32_t generation, next_free;
 };
 
+/* The kernel puts the packets of a flow into the queue that the flow's last packet was written to. So the answers to calm sessions
+ * come over a queue of their own, the first, and not behind a download. */
+struct gw_tun_queue {
+    struct gw_pollable pollable;    /* first: what epoll points to */
+    struct gw_worker *worker;
+    bool written;                   /* in this turn */
+    struct gw_gro gro;              /* packets for the queue */
+};
+
 struct gw_worker {
     struct gw *gateway;
     uint32_t index;
@@ -64,6 +74,8 @@ struct gw_worker {
     bool mail;                      /* the mailbox is to be read in this turn */
     bool accept_paused;             /* out of descriptors: the listeners are off until the next tick */
     uint64_t now, next_tick;
+    uint64_t looked;                /* when the loop last asked epoll about calm links */
+    bool calm_input;                /* packets came over calm links since the last flush */
     struct gw_pacing pacing;
     struct gw_busy_links busy_links;
     uint32_t handshakes;            /* steps of handshakes in this turn */
@@ -72,7 +84,7 @@ struct gw_worker {
     int start_status;               /* 0 or a negative errno, valid after that */
     struct gw_message *stop;        /* the last message it gets, allocated at the start; NULL: it has been sent */
     struct gw_mailbox mailbox;
-    struct gw_pollable mailbox_pollable, tun;
+    struct gw_pollable mailbox_pollable;
     struct gw_signer_link signer;   /* to the process with the private keys */
     struct gw_pollable signer_pollable;
     struct gw_listener listeners[GW_LISTENERS_MAX];
@@ -95,13 +107,13 @@ struct gw_worker {
     uint64_t turns;                 /* of the loop; others read it */
     uint8_t input[GW_INPUT_SIZE];
     uint8_t plain[GW_PLAIN_SIZE];
-    bool tun_written;               /* in this turn */
+    struct gw_tun_queue tuns[GW_TUN_QUEUES];
+    uint32_t tun_count;             /* with one queue, it has the packets of all sessions */
     uint32_t tun_failures;          /* reads that failed, one after the other */
-    bool tun_paused;                /* the queue is not polled until the next tick */
+    bool tun_paused;                /* the queues are not polled until the next tick */
     bool tun_lost;                  /* GW_TUN_DOWN was sent */
-    bool vnet;                      /* packets of the TUN queue have a struct virtio_net_hdr */
-    struct gw_gro gro;              /* packets for the TUN queue */
-    uint8_t large[GW_HEADROOM + GW_PACKET_MAX];     /* as read from the TUN queue */
+    bool vnet;                      /* packets of the TUN queues have a struct virtio_net_hdr */
+    uint8_t large[GW_HEADROOM + GW_PACKET_MAX];     /* as read from a TUN queue */
     uint8_t packet[GW_HEADROOM + GW_PACKET_MAX];    /* one for a client, framed in place */
 };
 

@@ -37,9 +37,10 @@ static uint32_t negotiate(int fd, uint32_t allowed)
 
 static void write_out(void *owner, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size);
 
-int gw_tun_init(struct gw_worker *worker, int fd, uint32_t allowed)
+/* 0 or a negative errno. */
+static int begin_offloads(struct gw_worker *worker, struct gw_tun_queue *queue, uint32_t allowed)
 {
-    int header_size = GW_VNET_HEADER;
+    int fd = queue->pollable.fd, header_size = GW_VNET_HEADER;
     struct ifreq request = { 0 };
     uint32_t offloads;
 
@@ -49,12 +50,36 @@ int gw_tun_init(struct gw_worker *worker, int fd, uint32_t allowed)
     if (ioctl(fd, TUNSETVNETHDRSZ, &header_size))
         return -errno;
     offloads = negotiate(fd, allowed);
-    if (gw_gro_init(&worker->gro, write_out, worker))
+    if (gw_gro_init(&queue->gro, write_out, queue))
         return -ENOMEM;
-    worker->gro.tcp = offloads & GW_OFFLOAD_COALESCE;
-    worker->gro.acks = offloads & GW_OFFLOAD_ACKS;
-    worker->gro.udp = offloads & GW_OFFLOAD_COALESCE && offloads & GW_OFFLOAD_USO;
+    queue->gro.tcp = offloads & GW_OFFLOAD_COALESCE;
+    queue->gro.acks = offloads & GW_OFFLOAD_ACKS;
+    queue->gro.udp = offloads & GW_OFFLOAD_COALESCE && offloads & GW_OFFLOAD_USO;
     return 0;
+}
+
+int gw_tun_add(struct gw_worker *worker, int fd, uint32_t allowed)
+{
+    struct gw_tun_queue *queue = &worker->tuns[worker->tun_count];
+    int status;
+
+    if (worker->tun_count == GW_TUN_QUEUES)
+        return -ENOSPC;
+    *queue = (struct gw_tun_queue){ .pollable = { GW_POLL_TUN, .fd = fd }, .worker = worker };
+    status = begin_offloads(worker, queue, allowed);
+    if (!status)
+        status = gw_worker_watch(worker, &queue->pollable, EPOLLIN);
+    if (status)
+        gw_gro_free(&queue->gro);
+    else if (!worker->tun_count++)
+        worker->busy_links.answers = &queue->pollable;
+    return status;
+}
+
+static void unwatch(struct gw_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->tun_count; i++)
+        gw_link_unwatch(&worker->busy_links, &worker->tuns[i].pollable);
 }
 
 void gw_tun_failed(struct gw_worker *worker, int error)
@@ -64,7 +89,7 @@ void gw_tun_failed(struct gw_worker *worker, int error)
     if (worker->tun_lost || (error != EBADFD && error != ENODEV && error != EFAULT))
         return;                     /* EFAULT: read by a thread that waited in the kernel while the device went */
     worker->tun_lost = true;
-    gw_link_unwatch(&worker->busy_links, &worker->tun);
+    unwatch(worker);
     gw_count(worker, GW_STAT_tun_lost);
     gw_event_push(&worker->gateway->events, &event, NULL, false);
 }
@@ -86,7 +111,7 @@ void gw_tun_read_failed(struct gw_worker *worker, int error)
     else
         worker->tun_failures = GW_TUN_FAILURES + 1;
     worker->tun_paused = true;
-    gw_link_unwatch(&worker->busy_links, &worker->tun);
+    unwatch(worker);
 }
 
 void gw_tun_recovered(struct gw_worker *worker)
@@ -98,11 +123,19 @@ void gw_tun_recovered(struct gw_worker *worker)
 
 void gw_tun_tick(struct gw_worker *worker)
 {
-    if (worker->tun_paused && !worker->tun_lost && !gw_worker_watch(worker, &worker->tun, EPOLLIN))
+    int status = 0;
+
+    if (!worker->tun_paused || worker->tun_lost)
+        return;
+    for (uint32_t i = 0; i < worker->tun_count && !status; i++)
+        status = gw_worker_watch(worker, &worker->tuns[i].pollable, EPOLLIN);
+    if (status)
+        unwatch(worker);
+    else
         worker->tun_paused = false;
 }
 
-static int write_one(struct gw_worker *worker, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
+static int write_one(struct gw_tun_queue *queue, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
     struct iovec parts[2] = {
         { .iov_base = (void *)(uintptr_t)header, .iov_len = GW_VNET_HEADER },
@@ -111,64 +144,71 @@ static int write_one(struct gw_worker *worker, const struct virtio_net_hdr *head
     ssize_t written;
     int error;
 
-    if (worker->tun.fd < 0)
-        return -ENODEV;
-    worker->tun_written = true;
+    queue->written = true;
     do
-        written = worker->vnet ? writev(worker->tun.fd, parts, 2) : write(worker->tun.fd, packet, size);
+        written = queue->worker->vnet ? writev(queue->pollable.fd, parts, 2) : write(queue->pollable.fd, packet, size);
     while (written < 0 && errno == EINTR);
     if (written >= 0)
         return 0;
     error = errno;
-    gw_tun_failed(worker, error);
+    gw_tun_failed(queue->worker, error);
     return -error;
 }
 
 /* Some kernels refuse merged packets that others take (torvalds/linux e269d79c7d35). From then on packets are written singly. */
-static void write_apart(struct gw_worker *worker, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
+static void write_apart(struct gw_tun_queue *queue, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
     const struct virtio_net_hdr plain = { 0 };
+    struct gw_worker *worker = queue->worker;
     uint8_t *out = worker->packet + GW_HEADROOM;
     struct gw_gso gso;
     size_t part;
 
     if (header->gso_type == VIRTIO_NET_HDR_GSO_UDP_L4)
-        worker->gro.udp = false;
+        queue->gro.udp = false;
     else
-        worker->gro.tcp = false;
+        queue->gro.tcp = false;
     gw_count(worker, GW_STAT_offload_refused);
     if (gw_gso_begin(&gso, header, packet, size))
         return;
     while ((part = gw_gso_next(&gso, out, GW_PACKET_MAX)))
-        if (write_one(worker, &plain, out, part))
+        if (write_one(queue, &plain, out, part))
             gw_count(worker, GW_STAT_rx_tun_full);
 }
 
 static void write_out(void *owner, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
-    struct gw_worker *worker = owner;
-    int status = write_one(worker, header, packet, size);
+    struct gw_tun_queue *queue = owner;
+    int status = write_one(queue, header, packet, size);
 
     if (status == -EINVAL && header->gso_type != VIRTIO_NET_HDR_GSO_NONE)
-        write_apart(worker, header, packet, size);
+        write_apart(queue, header, packet, size);
     else if (status)
-        gw_count(worker, GW_STAT_rx_tun_full);
+        gw_count(queue->worker, GW_STAT_rx_tun_full);
 }
 
-void gw_tun_write(struct gw_worker *worker, const uint8_t *packet, size_t size)
+void gw_tun_write(struct gw_worker *worker, const struct gw_session *session, const uint8_t *packet, size_t size)
 {
+    struct gw_tun_queue *queue = &worker->tuns[worker->tun_count > 1 && worker->now < session->rate.busy_until];
     const struct virtio_net_hdr plain = { 0 };
 
-    if (worker->vnet)
-        gw_gro_take(&worker->gro, packet, size);
+    if (!worker->tun_count)
+        gw_count(worker, GW_STAT_rx_tun_full);
+    else if (worker->vnet)
+        gw_gro_take(&queue->gro, packet, size);
     else
-        write_out(worker, &plain, packet, size);
+        write_out(queue, &plain, packet, size);
 }
 
 void gw_tun_flush(struct gw_worker *worker)
 {
+    uint64_t superseded = 0;
+
     if (!worker->vnet)
         return;
-    gw_gro_flush(&worker->gro);
-    __atomic_store_n(&worker->stats[GW_STAT_rx_acks_superseded], worker->gro.superseded, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < worker->tun_count; i++) {
+        gw_gro_flush(&worker->tuns[i].gro);
+        superseded += worker->tuns[i].gro.superseded;
+    }
+    __atomic_store_n(&worker->stats[GW_STAT_rx_acks_superseded], superseded, __ATOMIC_RELAXED);
 }

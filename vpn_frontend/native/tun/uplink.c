@@ -66,6 +66,7 @@ static void count(struct gw_worker *worker, struct gw_session *session, size_t s
 {
     gw_add(&session->account->counters.rx_packets, 1);
     gw_add(&session->account->counters.rx_bytes, size);
+    gw_pacing_count_session(&worker->pacing, &session->rate, worker->now);
     if (session->limits)
         gw_limits_charge(session->limits, size);
     if (transport == GW_OVER_TLS) {
@@ -89,5 +90,5 @@ void gw_uplink_take(struct gw_worker *worker, struct gw_session *session, const 
     }
     count(worker, session, size, transport);    /* before the write: a reader of the packet sees it counted */
     gw_session_mark_used(session, worker->now, inner.control);
-    gw_tun_write(worker, packet, size);
+    gw_tun_write(worker, session, packet, size);
 }

@@ -29,6 +29,7 @@ static void drop(struct gw_worker *worker, struct gw_session *session, enum gw_s
 static void count(struct gw_worker *worker, struct gw_session *session, size_t size, bool control)
 {
     worker->pacing.turn++;
+    gw_pacing_count_session(&worker->pacing, &session->rate, worker->now);
     gw_add(&session->account->counters.tx_packets, 1);
     gw_add(&session->account->counters.tx_bytes, size);
     if (session->limits)
@@ -98,7 +99,7 @@ static void handle_oversize(struct gw_worker *worker, struct gw_session *session
     }
     drop(worker, session, GW_STAT_tx_oversize);
     if (gw_too_big_allowed(packet, size) && may_report_too_big(worker, session))
-        gw_tun_write(worker, out, gw_too_big_write(packet, size, session->mtu, out));
+        gw_tun_write(worker, session, out, gw_too_big_write(packet, size, session->mtu, out));
 }
 
 static void deliver(struct gw_worker *worker, struct gw_session *session, uint8_t *packet, size_t size,
@@ -186,7 +187,7 @@ static void take_packet(struct gw_worker *worker, uint8_t *packet, size_t size)
         deliver_or_hand_off(worker, id, packet, size, &inner);
 }
 
-void gw_downlink_ready(struct gw_worker *worker)
+void gw_downlink_read(struct gw_worker *worker, const struct gw_tun_queue *queue)
 {
     size_t extra = worker->vnet ? GW_VNET_HEADER : 0, total = 0;
     uint8_t *packet = worker->large + GW_HEADROOM;
@@ -194,7 +195,7 @@ void gw_downlink_ready(struct gw_worker *worker)
     if (worker->tun_paused)
         return;
     for (int i = 0; i < READS_PER_TURN && total < BYTES_PER_TURN; i++) {
-        ssize_t size = read(worker->tun.fd, packet - extra, GW_PACKET_MAX + extra);
+        ssize_t size = read(queue->pollable.fd, packet - extra, GW_PACKET_MAX + extra);
 
         if (size > (ssize_t)extra) {
             if (worker->tun_failures)

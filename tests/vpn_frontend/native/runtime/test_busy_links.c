@@ -43,7 +43,8 @@ static void begin(void)
     assert(gw_busy_links_init(&worker->busy_links, worker->epoll) == 0);
     calm = link_of(GW_POLL_CONNECTION);
     busy = link_of(GW_POLL_CONNECTION);
-    worker->tun = link_of(GW_POLL_TUN);
+    worker->tuns[0].pollable = link_of(GW_POLL_TUN);
+    worker->busy_links.answers = &worker->tuns[0].pollable;
     assert(!watch(&calm, EPOLLIN) && !watch(&busy, EPOLLIN));
 }
 
@@ -51,7 +52,7 @@ static void end(void)
 {
     gw_busy_links_free(&worker->busy_links);
     close(worker->epoll);
-    close(worker->tun.fd);
+    close(worker->tuns[0].pollable.fd);
     close(calm.fd);
     close(busy.fd);
     free(worker);
@@ -78,7 +79,7 @@ static bool reports(const struct gw_pollable *wanted, int timeout)
 
 static void end_turn(int polled)
 {
-    gw_busy_links_end_turn(&worker->busy_links, &worker->pacing, &worker->tun, polled, worker->now);
+    gw_busy_links_end_turn(&worker->busy_links, &worker->pacing, polled, worker->now);
 }
 
 /* A turn in which `link` brought `packets`: from a client, or for clients if it is the TUN queue. */
@@ -150,12 +151,12 @@ static void test_it_rests_longer_while_clients_upload(void)
     assert(rest() == GW_PACING_UPLOAD_REST);
     end();
     begin();
-    make_busy(&worker->tun);
+    make_busy(&worker->tuns[0].pollable);
     worker->busy_links.state = GW_BUSY_DUE;
-    turn(&worker->tun, GW_PACING_FULL - 1, 1);
+    turn(&worker->tuns[0].pollable, GW_PACING_FULL - 1, 1);
     assert(rest() == GW_PACING_REST);
     worker->busy_links.state = GW_BUSY_DUE;
-    turn(&worker->tun, GW_PACING_FULL, 1);
+    turn(&worker->tuns[0].pollable, GW_PACING_FULL, 1);
     assert(gw_busy_links_are_due(&worker->busy_links));
     end();
 }
@@ -204,15 +205,15 @@ static void test_a_busy_link_that_had_nothing_wakes_the_worker(void)
 static void test_the_tun_queue_does_not_rest_while_an_answer_is_due(void)
 {
     begin();
-    assert(!watch(&worker->tun, EPOLLIN));
-    make_busy(&worker->tun);
+    assert(!watch(&worker->tuns[0].pollable, EPOLLIN));
+    make_busy(&worker->tuns[0].pollable);
     turn(&calm, 1, 0);
-    assert(!worker->tun.busy && reports(&worker->tun, 0));
+    assert(!worker->tuns[0].pollable.busy && reports(&worker->tuns[0].pollable, 0));
     worker->now += WINDOW;
-    turn(&worker->tun, BUSY, 0);
-    assert(!worker->tun.busy);
+    turn(&worker->tuns[0].pollable, BUSY, 0);
+    assert(!worker->tuns[0].pollable.busy);
     worker->now += GW_PACING_ANSWER;
-    make_busy(&worker->tun);
+    make_busy(&worker->tuns[0].pollable);
     end();
 }
 
@@ -236,6 +237,31 @@ static void test_what_ends_is_counted_no_more(void)
     end();
 }
 
+static void test_a_session_is_busy_above_a_rate_and_calm_a_while_after(void)
+{
+    struct gw_session_rate rate = { 0 };
+    struct gw_pacing pacing = { .busy = true };
+    uint64_t now = GW_SECOND;
+    uint32_t most = GW_PACING_LINK_RATE * (uint32_t)(WINDOW / GW_MS);
+
+    gw_pacing_count_session(&pacing, &rate, now);       /* the first after a long time says nothing */
+    assert(now >= rate.busy_until);
+    for (uint32_t i = 0; i < most; i++)
+        gw_pacing_count_session(&pacing, &rate, now += WINDOW / most);
+    assert(now >= rate.busy_until);
+    for (uint32_t i = 0; i <= most; i++)
+        gw_pacing_count_session(&pacing, &rate, now + (i < most ? 0 : WINDOW));
+    now += WINDOW;
+    assert(rate.busy_until == now + GW_PACING_CALM);
+    for (uint64_t until = rate.busy_until; now <= until + WINDOW; now += WINDOW)
+        gw_pacing_count_session(&pacing, &rate, now);
+    assert(now >= rate.busy_until);
+    pacing.busy = false;
+    for (uint32_t i = 0; i < 4 * most; i++)
+        gw_pacing_count_session(&pacing, &rate, now += WINDOW / most / 2);
+    assert(now >= rate.busy_until);                     /* of a worker with little to do none is busy */
+}
+
 int main(void)
 {
     test_a_busy_link_rests_and_a_calm_one_does_not();
@@ -247,6 +273,7 @@ int main(void)
     test_the_tun_queue_does_not_rest_while_an_answer_is_due();
     test_rests_are_short_while_clients_share_a_socket();
     test_what_ends_is_counted_no_more();
+    test_a_session_is_busy_above_a_rate_and_calm_a_while_after();
     puts("ok");
     return 0;
 }
