@@ -114,13 +114,18 @@ def await_open(program: Program, wanted: int) -> int:
 
 
 def observe(program: Program, seconds: float, *probes: Callable[[], float]) -> TrafficSample:
-    """Samples a run's traffic for ``seconds`` after its warm-up. Each probe is read at both ends of the interval."""
-    first = _tick(program, _ticks(program) + _WARM_TICKS)
+    """Samples a run's traffic for ``seconds`` after its warm-up. Each probe is read at both ends of the interval.
+
+    The interval begins and ends with the report that follows the probes: one that the kernel delays by seconds, as it
+    does where network namespaces are torn down, lengthens both alike.
+    """
+    _tick(program, _ticks(program) + _WARM_TICKS)
     before, began = [probe() for probe in probes], time.monotonic()
-    last = first
+    first = _tick(program, _ticks(program) + 1)
     while time.monotonic() - began < seconds:
-        last = _tick(program, _ticks(program) + 1)
+        _tick(program, _ticks(program) + 1)
     after = [probe() for probe in probes]
+    last = _tick(program, _ticks(program) + 1)
     return TrafficSample(
         last["at"] - first["at"],
         int(last["count"] - first["count"]),

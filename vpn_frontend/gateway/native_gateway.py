@@ -71,7 +71,7 @@ class _OwnedDescriptors:
 
     def __init__(self, config: GatewayConfig) -> None:
         self._listeners = [(worker, fd) for worker, row in enumerate(config.listeners) for fd in row]
-        # Reversed, as they are taken from the end: the first queue of a worker must be the first it gets, and sockets of
+        # Reversed, as they are taken from the end: a worker's first queue must be the first it gets, and sockets of
         # one endpoint need the same position in each worker.
         self._tuns = [(index % len(config.listeners), fd) for index, fd in enumerate(config.tuns)][::-1]
         self._signers = list(enumerate(config.signers))
