@@ -15,6 +15,7 @@
 #define GW_PACING_LINK_RATE 2u        /* the same of a link of a busy worker */
 #define GW_PACING_FULL 48u            /* packets in a turn that need no pause */
 #define GW_PACING_FULL_UPLOAD 88u     /* the same while clients upload: a read of a connection takes some 90 of them */
+#define GW_PACING_BATCH 16u           /* datagrams merged by the kernel that need no pause either */
 #define GW_PACING_REST 300000u        /* ns; 36 packets of 1400 bytes at 1.3 Gbit/s */
 #define GW_PACING_UPLOAD_REST 500000u  /* ns, while clients upload: they send each packet by itself, the kernel sends many at once */
 #define GW_PACING_SHARED_REST 60000u   /* ns; where a calm client's datagrams come over the same UDP socket */
@@ -34,6 +35,7 @@ struct gw_pacing {
     uint32_t packets;               /* in this window */
     uint32_t received;              /* of those, and of the turn's: TLS records, and datagrams that the kernel merged with no other */
     uint32_t turn;                  /* packets in this turn of the loop */
+    bool batched;                   /* in this turn the kernel had merged many datagrams: their client needs no rest to send batches */
     bool busy;
     bool uploads;                   /* three of four packets of the last window were received so */
 };
@@ -41,7 +43,7 @@ struct gw_pacing {
 /* True if busy links rest after this turn, as it is by now. */
 static inline bool gw_pacing_is_small(const struct gw_pacing *pacing)
 {
-    return pacing->busy && pacing->turn && pacing->turn < (pacing->uploads ? GW_PACING_FULL_UPLOAD : GW_PACING_FULL);
+    return pacing->busy && pacing->turn && !pacing->batched && pacing->turn < (pacing->uploads ? GW_PACING_FULL_UPLOAD : GW_PACING_FULL);
 }
 
 /* Counts a packet from a client in this turn. `alone`: a client that sends many at once would only wait longer for their answers. */
@@ -56,6 +58,7 @@ static inline void gw_pacing_end_turn(struct gw_pacing *pacing, uint64_t now)
 {
     pacing->packets += pacing->turn;
     pacing->turn = 0;
+    pacing->batched = false;
     if (now - pacing->since < GW_PACING_WINDOW)
         return;
     pacing->busy = pacing->packets > (now - pacing->since) / GW_MS * GW_PACING_RATE;

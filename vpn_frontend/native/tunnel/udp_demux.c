@@ -270,6 +270,7 @@ static void unpack(struct gw_worker *worker, struct msghdr *message, uint16_t so
         gw_count(worker, GW_STAT_dtls_garbage);
         return;
     }
+    worker->pacing.batched |= segment && size > (GW_PACING_BATCH - 1) * segment;
     do {
         size_t one = segment && segment < size ? segment : size;
 

@@ -175,6 +175,19 @@ static void test_it_does_not_where_they_send_many_packets_at_once(void)
     end();
 }
 
+static void test_there_is_no_rest_after_a_batch_that_the_kernel_merged(void)
+{
+    begin();
+    make_busy(&busy);
+    worker->busy_links.state = GW_BUSY_DUE;
+    worker->pacing.batched = true;
+    turn(&busy, GW_PACING_BATCH, 1);
+    assert(gw_busy_links_are_due(&worker->busy_links));
+    turn(&busy, GW_PACING_BATCH, 1);        /* of single packets */
+    assert(worker->busy_links.state == GW_BUSY_RESTING);
+    end();
+}
+
 static void test_a_link_that_brings_less_is_calm_again(void)
 {
     begin();
@@ -268,6 +281,7 @@ int main(void)
     test_after_a_large_turn_it_is_read_again_at_once();
     test_it_rests_longer_while_clients_upload();
     test_it_does_not_where_they_send_many_packets_at_once();
+    test_there_is_no_rest_after_a_batch_that_the_kernel_merged();
     test_a_link_that_brings_less_is_calm_again();
     test_a_busy_link_that_had_nothing_wakes_the_worker();
     test_the_tun_queue_does_not_rest_while_an_answer_is_due();
