@@ -75,6 +75,7 @@ class Comparison:
         self._unended: set[str] = set()  # rows of the journal without either
         self._count_unsettled = unsettled
         self._after = ""  # the next look is at sessions behind this id
+        self._is_second = False  # the next look is at the part that differed at the last
         self._doubts = self._unsettled = self._looks_left = self._whole_left = 0
 
     async def look(self, here: Carried) -> None:
@@ -96,7 +97,7 @@ class Comparison:
             self._looks_left -= 1
 
     async def _compare(self, node: int, here: Carried) -> None:
-        """The next part of the sessions, or all; where they differ, the same again at the next look."""
+        """The next part of the sessions, or all; where they differ, the same once more at the next look."""
         whole = self._whole_left > 0
         first = "" if whole else self._after
         surplus, missing = set[Pair](), set[Pair]()
@@ -106,7 +107,9 @@ class Comparison:
             if not whole:
                 break
         differs = bool(surplus or missing)
-        self._after = first if differs else after or ""
+        again = differs and not self._is_second  # only once: while sessions come and go, each look may differ
+        self._is_second = again
+        self._after = first if again else after or ""
         self._whole_left = max(self._whole_left - 1, int(whole and differs))
         self._judge(surplus, missing)
 
