@@ -84,7 +84,7 @@ struct se_changed_row {
 uint32_t se_core_take_changed(struct se_core *core, uint32_t *set, struct se_changed_row *out, uint32_t room);
 
 /*
- * True if more rows than are noted were evicted or cleared since the last call, after their networks were copied: which they were
+ * True if more rows than are noted were cleared since the last call, or evicted after their networks were copied: which they were
  * of is not known.
  */
 bool se_core_take_overflow(struct se_core *core);

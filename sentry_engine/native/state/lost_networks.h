@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The networks of rows that were told of as changed and went since, evicted or cleared: what was saved of them has to be deleted.
+ * The networks of rows that were cleared, or told of as changed and evicted since: what was saved of them has to be deleted.
  * Bounded. What does not fit is counted as overflown, and the reader saves everything. Any thread may note and take.
  */
 #ifndef SENTRY_ENGINE_LOST_NETWORKS_H

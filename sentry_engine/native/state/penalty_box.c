@@ -146,10 +146,11 @@ uint32_t se_penalties_clear(struct se_penalties *box, const struct se_network *n
             continue;
         se_spinlock_lock(&box->writing);
         for (uint32_t i = set * SE_PENALTY_WAYS; i < (set + 1) * SE_PENALTY_WAYS; i++) {
-            const struct se_penalty_entry *row = &box->rows[i];
+            struct se_penalty_entry *row = &box->rows[i];
             if (!row->taken || row->length < network->length || !se_network_contains(network, row->address))
                 continue;
             ended += now < row->until;
+            row->notes |= SE_ROW_PENALTY_TOLD; /* it may have been read since, for a change of its windows or with all rows */
             se_penalty_row_remove(box, i);
         }
         se_spinlock_unlock(&box->writing);

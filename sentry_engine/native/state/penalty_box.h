@@ -80,7 +80,7 @@ uint32_t se_penalties_take_changed(struct se_penalties *penalties, uint32_t set,
  */
 uint32_t se_penalties_take_ended(struct se_penalties *penalties, uint32_t set, uint64_t now, struct se_network *out);
 
-/* The networks of rows that were taken and then evicted or cleared. They are not among the changed ones. */
+/* The networks of rows that were cleared, or taken and then evicted. They are not among the changed ones. */
 struct se_lost_networks *se_penalties_lost(struct se_penalties *penalties);
 
 /* Rows taken, in penalty or remembered. */

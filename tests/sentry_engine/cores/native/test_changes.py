@@ -91,14 +91,18 @@ def test_what_ended_is_told_once_within_a_sweep(core, words):
     assert set(follower.penalties.values()) == {math.inf}
 
 
-def test_rows_that_went_before_they_were_told_are_not_told(core, words):
+def test_cleared_rows_are_told_even_if_they_were_not_before(core, words):
+    """What is read while marks are taken may hold a row that was put in between: a clear must not leave it saved."""
     core.publish(words.plan())
-    network = pack_address("192.0.2.1")
-    core.penalize(network, 128, 50.0, Reason.PENALTY, None)
-    core.clear_penalties(network, 128, 1.0)
-    assert list(core.take_changes(1.0, ALL)) == []
-    core.penalize(network, 128, 50.0, Reason.PENALTY, None)
+    network, other = pack_address("192.0.2.1"), pack_address("192.0.2.2")
+    core.penalize(other, 128, 50.0, Reason.PENALTY, None)
     assert len(list(core.take_changes(1.0, ALL))) == 1
-    core.clear_penalties(network, 128, 1.0)
+    core.penalize(network, 128, 50.0, Reason.PENALTY, None)
+    assert {penalty.network for penalty in core.penalties(1.0)} == {network, other}  # the whole state is saved
+    assert core.clear_penalties(network, 128, 1.0) == 1
     (state,) = core.take_changes(1.0, ALL)
     assert (state.network, state.penalty, state.strikes, state.bursts) == (network, None, None, ())
+    core.clear_penalties(other, 128, 1.0)
+    (state,) = core.take_changes(1.0, ALL)
+    assert (state.network, state.penalty) == (other, None)
+    assert list(core.take_changes(1.0, ALL)) == []
