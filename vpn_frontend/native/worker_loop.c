@@ -42,7 +42,7 @@ static void read_tun(struct gw_worker *worker, struct gw_tun_queue *queue)
     uint32_t before = worker->pacing.turn;
 
     gw_downlink_read(worker, queue);
-    if (!worker->tun_paused && !worker->tun_lost)       /* otherwise it is not watched */
+    if (!queue->paused && !worker->tun_lost)       /* otherwise it is not watched */
         count_link(worker, &queue->pollable, worker->pacing.turn - before, EPOLLIN);
 }
 

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 NATIVE = ROOT / "vpn_frontend/native"
+LOSS = 4380  # bytes of three segments of Ethernet
 
 HARNESS = """
 #include <string.h>
@@ -26,12 +27,12 @@ static void emit(void *owner, const struct virtio_net_hdr *header, const uint8_t
     out.at += size;
 }
 static uint32_t merge(const uint8_t *data, const uint32_t *sizes, uint32_t count, int tcp, int udp, int acks,
-                      uint8_t *to, uint32_t *to_sizes, uint8_t *headers)
+                      uint32_t loss, uint8_t *to, uint32_t *to_sizes, uint8_t *headers)
 {
     struct gw_gro c;
     out.at = to; out.sizes = to_sizes; out.headers = headers; out.count = 0;
     if (gw_gro_init(&c, emit, 0)) return 0;
-    c.tcp = tcp; c.udp = udp; c.acks = acks;
+    c.tcp = tcp; c.udp = udp; c.acks = acks; c.loss = loss;
     for (uint32_t i = 0; i < count; data += sizes[i++]) gw_gro_take(&c, data, sizes[i]);
     gw_gro_flush(&c);
     gw_gro_free(&c);
@@ -60,7 +61,8 @@ def build_offloads(folder):
     """Compiles the harness in ``folder``; an ``Offloads``."""
     ffi = cffi.FFI()
     ffi.cdef(
-        "uint32_t merge(const uint8_t *, const uint32_t *, uint32_t, int, int, int, uint8_t *, uint32_t *, uint8_t *);"
+        "uint32_t merge(const uint8_t *, const uint32_t *, uint32_t, int, int, int, uint32_t,"
+        "               uint8_t *, uint32_t *, uint8_t *);"
         "int split(const uint8_t *, const uint8_t *, uint32_t, uint8_t *, uint32_t *);"
         "int complete(const uint8_t *, uint8_t *, uint32_t);"
     )
@@ -85,13 +87,13 @@ class Offloads:
     def __init__(self, module):
         self._lib, self._ffi = module.lib, module.ffi
 
-    def merge(self, packets, *, tcp=True, udp=True, acks=False):
+    def merge(self, packets, *, tcp=True, udp=True, acks=False, loss=LOSS):
         """[(header, packet)], as they would be written to the TUN device."""
         data, sizes = b"".join(packets), [len(packet) for packet in packets]
         room = self._ffi.new("uint8_t[]", len(data) + 1)
         out_sizes = self._ffi.new("uint32_t[]", len(packets) + 1)
         headers = self._ffi.new("uint8_t[]", 10 * len(packets) + 10)
-        count = self._lib.merge(data, sizes, len(packets), tcp, udp, acks, room, out_sizes, headers)
+        count = self._lib.merge(data, sizes, len(packets), tcp, udp, acks, loss, room, out_sizes, headers)
         result, at = [], 0
         for i in range(count):
             result.append((bytes(headers[10 * i : 10 * i + 10]), bytes(room[at : at + out_sizes[i]])))

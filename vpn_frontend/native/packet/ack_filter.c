@@ -94,20 +94,20 @@ static bool repeats_all(const struct gw_ack *later, const struct gw_ack *earlier
 }
 
 /* A block of three segments behind the number tells the sender that the segment between them is lost (IsLost of RFC 6675). */
-static bool tells_of_loss(const struct gw_ack *ack)
+static bool tells_of_loss(const struct gw_ack *ack, uint32_t loss)
 {
     for (uint32_t i = 0; i < ack->block_count; i++)
-        if (is_after(ack->blocks[i].start, ack->number) && !is_after(ack->blocks[i].start + GW_ACK_LOSS, ack->blocks[i].end))
+        if (is_after(ack->blocks[i].start, ack->number) && !is_after(ack->blocks[i].start + loss, ack->blocks[i].end))
             return true;
     return false;
 }
 
-bool gw_ack_supersedes(const struct gw_ack *earlier, const struct gw_ack *later)
+bool gw_ack_supersedes(const struct gw_ack *earlier, const struct gw_ack *later, uint32_t loss)
 {
     if (is_after(earlier->number, later->number) || later->sequence != earlier->sequence || later->stamped != earlier->stamped ||
         memcmp(later->stamps, earlier->stamps, sizeof(later->stamps)) || tells_of_twice(earlier))
         return false;
-    if (later->number == earlier->number && (!tells_of_loss(earlier) || repeats_all(earlier, later)))
+    if (later->number == earlier->number && (!tells_of_loss(earlier, loss) || repeats_all(earlier, later)))
         return false;
     return repeats_all(later, earlier);
 }

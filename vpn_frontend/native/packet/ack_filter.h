@@ -14,7 +14,6 @@
 #include <stdint.h>
 
 #define GW_ACK_BLOCKS 4u            /* SACK blocks that fit into a header */
-#define GW_ACK_LOSS 4380u           /* bytes of a SACK block that is three segments */
 #define GW_ACK_STRETCH 65535u       /* bytes that one ACK may acknowledge in place of several, as a GRO receiver's may */
 
 struct gw_block {
@@ -35,7 +34,7 @@ bool gw_ack_read(const uint8_t *tcp, size_t size, struct gw_ack *ack);
 
 /* True if the later ACK of a flow carries all information of the earlier, but for the window, which it replaces. Of duplicate ACKs
  * the number is information, until SACK has told of a loss: then one that selects more replaces those before it. A report of
- * duplicate data (RFC 2883) is never dropped. */
-bool gw_ack_supersedes(const struct gw_ack *earlier, const struct gw_ack *later);
+ * duplicate data (RFC 2883) is never dropped. `loss`: bytes of a SACK block that is three segments, of the largest size. */
+bool gw_ack_supersedes(const struct gw_ack *earlier, const struct gw_ack *later, uint32_t loss);
 
 #endif

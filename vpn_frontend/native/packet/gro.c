@@ -120,9 +120,9 @@ static bool can_append(const struct gw_flow *f, const struct candidate *c)
     return c->udp ? f->count < UDP_SEGMENTS_MAX : same_tcp(f, c);
 }
 
-static bool can_replace(const struct gw_flow *f, const struct candidate *c)
+static bool can_replace(const struct gw_gro *g, const struct gw_flow *f, const struct candidate *c)
 {
-    return f->acknowledges && c->acknowledges && same_ip(f, c) && gw_ack_supersedes(&f->ack, &c->ack) &&
+    return f->acknowledges && c->acknowledges && same_ip(f, c) && gw_ack_supersedes(&f->ack, &c->ack, g->loss) &&
            c->ack.number - f->first_number <= GW_ACK_STRETCH;
 }
 
@@ -232,7 +232,7 @@ void gw_gro_take(struct gw_gro *g, const uint8_t *packet, size_t size)
             append(&g->flows[i], &c);
             return;
         }
-        if (can_replace(&g->flows[i], &c)) {
+        if (can_replace(g, &g->flows[i], &c)) {
             replace(g, &g->flows[i], &c);
             return;
         }

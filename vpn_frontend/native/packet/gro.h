@@ -29,6 +29,7 @@ struct gw_flow {
 struct gw_gro {
     bool tcp, udp;                  /* what may be merged */
     bool acks;                      /* with tcp: ACKs may replace earlier ones */
+    uint32_t loss;                  /* bytes of three segments of the size that the next packet's flow may have */
     uint64_t superseded;            /* ACKs that a later one replaced */
     uint32_t turn;                  /* the flow emitted last because all were active */
     struct gw_flow flows[GW_FLOWS];

@@ -63,6 +63,8 @@ struct gw_tun_queue {
     struct gw_pollable pollable;    /* first: what epoll points to */
     struct gw_worker *worker;
     bool written;                   /* in this turn */
+    bool paused;                    /* not polled until the next tick */
+    uint32_t failures;              /* reads that failed, one after the other */
     struct gw_gro gro;              /* packets for the queue */
 };
 
@@ -109,8 +111,7 @@ struct gw_worker {
     uint8_t plain[GW_PLAIN_SIZE];
     struct gw_tun_queue tuns[GW_TUN_QUEUES];
     uint32_t tun_count;             /* with one queue, it has the packets of all sessions */
-    uint32_t tun_failures;          /* reads that failed, one after the other */
-    bool tun_paused;                /* the queues are not polled until the next tick */
+    bool tun_paused;                /* a queue is */
     bool tun_lost;                  /* GW_TUN_DOWN was sent */
     bool vnet;                      /* packets of the TUN queues have a struct virtio_net_hdr */
     uint8_t large[GW_HEADROOM + GW_PACKET_MAX];     /* as read from a TUN queue */

@@ -101,38 +101,49 @@ static void report_reads(struct gw_worker *worker, int error)
     gw_event_push(&worker->gateway->events, &event, NULL, false);
 }
 
-void gw_tun_read_failed(struct gw_worker *worker, int error)
+static bool other_fails(const struct gw_tun_queue *queue)
 {
-    gw_tun_failed(worker, error);
-    if (worker->tun_lost || ++worker->tun_failures < GW_TUN_FAILURES)
-        return;
-    if (worker->tun_failures == GW_TUN_FAILURES)
-        report_reads(worker, error);
-    else
-        worker->tun_failures = GW_TUN_FAILURES + 1;
-    worker->tun_paused = true;
-    unwatch(worker);
+    const struct gw_worker *worker = queue->worker;
+
+    for (uint32_t i = 0; i < worker->tun_count; i++)
+        if (&worker->tuns[i] != queue && worker->tuns[i].failures >= GW_TUN_FAILURES)
+            return true;
+    return false;
 }
 
-void gw_tun_recovered(struct gw_worker *worker)
+void gw_tun_read_failed(struct gw_tun_queue *queue, int error)
 {
-    if (worker->tun_failures >= GW_TUN_FAILURES)
-        report_reads(worker, 0);
-    worker->tun_failures = 0;
+    struct gw_worker *worker = queue->worker;
+
+    gw_tun_failed(worker, error);
+    if (worker->tun_lost || ++queue->failures < GW_TUN_FAILURES)
+        return;
+    if (queue->failures > GW_TUN_FAILURES)
+        queue->failures = GW_TUN_FAILURES + 1;
+    else if (!other_fails(queue))
+        report_reads(worker, error);
+    queue->paused = worker->tun_paused = true;
+    gw_link_unwatch(&worker->busy_links, &queue->pollable);
+}
+
+void gw_tun_recovered(struct gw_tun_queue *queue)
+{
+    if (queue->failures >= GW_TUN_FAILURES && !other_fails(queue))
+        report_reads(queue->worker, 0);
+    queue->failures = 0;
 }
 
 void gw_tun_tick(struct gw_worker *worker)
 {
-    int status = 0;
-
     if (!worker->tun_paused || worker->tun_lost)
         return;
-    for (uint32_t i = 0; i < worker->tun_count && !status; i++)
-        status = gw_worker_watch(worker, &worker->tuns[i].pollable, EPOLLIN);
-    if (status)
-        unwatch(worker);
-    else
-        worker->tun_paused = false;
+    worker->tun_paused = false;
+    for (uint32_t i = 0; i < worker->tun_count; i++) {
+        struct gw_tun_queue *queue = &worker->tuns[i];
+
+        queue->paused = queue->paused && gw_worker_watch(worker, &queue->pollable, EPOLLIN);
+        worker->tun_paused |= queue->paused;
+    }
 }
 
 static int write_one(struct gw_tun_queue *queue, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
@@ -187,17 +198,25 @@ static void write_out(void *owner, const struct virtio_net_hdr *header, const ui
         gw_count(queue->worker, GW_STAT_rx_tun_full);
 }
 
+/* A client that came back with another MTU may keep its device, and its connections their segments, at the first one. */
+static uint32_t largest_packet(const struct gw_session *session)
+{
+    return session->config.mtu > session->mtu ? session->config.mtu : session->mtu;
+}
+
 void gw_tun_write(struct gw_worker *worker, const struct gw_session *session, const uint8_t *packet, size_t size)
 {
     struct gw_tun_queue *queue = &worker->tuns[worker->tun_count > 1 && worker->now < session->rate.busy_until];
     const struct virtio_net_hdr plain = { 0 };
 
-    if (!worker->tun_count)
+    if (!worker->tun_count) {
         gw_count(worker, GW_STAT_rx_tun_full);
-    else if (worker->vnet)
+    } else if (worker->vnet) {
+        queue->gro.loss = 3 * largest_packet(session);
         gw_gro_take(&queue->gro, packet, size);
-    else
+    } else {
         write_out(queue, &plain, packet, size);
+    }
 }
 
 void gw_tun_flush(struct gw_worker *worker)

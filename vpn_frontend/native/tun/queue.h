@@ -18,10 +18,10 @@ void gw_tun_write(struct gw_worker *worker, const struct gw_session *session, co
  * sent, once. A device that is only down (EIO) may come up again. */
 void gw_tun_failed(struct gw_worker *worker, int error);
 /* A read of a queue failed with `error`, which is not EAGAIN. After GW_TUN_FAILURES of them, one after the other, GW_TUN_FAILING
- * is sent and the queues are polled once per tick only. */
-void gw_tun_read_failed(struct gw_worker *worker, int error);
-/* A read worked after failures: GW_TUN_FAILING with 0 is sent if they were reported. */
-void gw_tun_recovered(struct gw_worker *worker);
+ * is sent, unless another queue of the worker fails already, and the queue is polled once per tick only. */
+void gw_tun_read_failed(struct gw_tun_queue *queue, int error);
+/* A read worked after failures: GW_TUN_FAILING with 0 is sent if they were reported and no queue of the worker fails any more. */
+void gw_tun_recovered(struct gw_tun_queue *queue);
 /* Polls paused queues again. */
 void gw_tun_tick(struct gw_worker *worker);
 /* Writes what GRO holds. At the end of a turn, and after each readable connection. */

@@ -187,28 +187,28 @@ static void take_packet(struct gw_worker *worker, uint8_t *packet, size_t size)
         deliver_or_hand_off(worker, id, packet, size, &inner);
 }
 
-void gw_downlink_read(struct gw_worker *worker, const struct gw_tun_queue *queue)
+void gw_downlink_read(struct gw_worker *worker, struct gw_tun_queue *queue)
 {
     size_t extra = worker->vnet ? GW_VNET_HEADER : 0, total = 0;
     uint8_t *packet = worker->large + GW_HEADROOM;
 
-    if (worker->tun_paused)
+    if (queue->paused)
         return;
     for (int i = 0; i < READS_PER_TURN && total < BYTES_PER_TURN; i++) {
         ssize_t size = read(queue->pollable.fd, packet - extra, GW_PACKET_MAX + extra);
 
         if (size > (ssize_t)extra) {
-            if (worker->tun_failures)
-                gw_tun_recovered(worker);
+            if (queue->failures)
+                gw_tun_recovered(queue);
             gw_routes_read(worker);         /* the packet may be for a client that has just come */
             take_packet(worker, packet, (size_t)size - extra);
             total += (size_t)size;
         } else if (size >= 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)) {
-            gw_tun_read_failed(worker, size < 0 ? errno : EBADFD);
+            gw_tun_read_failed(queue, size < 0 ? errno : EBADFD);
             return;
         } else if (errno != EINTR) {
-            if (worker->tun_failures)
-                gw_tun_recovered(worker);   /* there is nothing to read */
+            if (queue->failures)
+                gw_tun_recovered(queue);    /* there is nothing to read */
             return;
         }
     }

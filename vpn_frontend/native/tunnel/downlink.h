@@ -8,7 +8,7 @@
 #include "runtime/worker.h"
 
 /* Reads a TUN queue, up to a bound per turn. */
-void gw_downlink_read(struct gw_worker *worker, const struct gw_tun_queue *queue);
+void gw_downlink_read(struct gw_worker *worker, struct gw_tun_queue *queue);
 /* Delivers packets that another worker read, and gives the batch back. */
 void gw_downlink_take_batch(struct gw_worker *worker, struct gw_batch *batch);
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.vpn_frontend.native.inner_packets import ACK, CWR, ECE, FIN, PSH, SYN, by_flow, make_trace, segment, tcp
+from tests.vpn_frontend.native.offload_harness import LOSS
 
 START = 0xFFFFF000  # of what is acknowledged: sequence numbers go round on the way
 STRETCH = 65535  # GW_ACK_STRETCH
-LOSS = 4380  # GW_ACK_LOSS
 SACK = 5
 
 
@@ -31,8 +31,8 @@ def acknowledge(number, *, ident=0, seq=5, **options):
     return tcp(b"", seq=seq, ack=(START + number) & 0xFFFFFFFF, ident=ident, **options)
 
 
-def leaving(offloads, packets):
-    merged = offloads.merge(packets, acks=True)
+def leaving(offloads, packets, **options):
+    merged = offloads.merge(packets, acks=True, **options)
     assert all(header == bytes(10) for header, _ in merged)
     return [packet for _, packet in merged]
 
@@ -73,6 +73,12 @@ def test_of_duplicates_that_tell_more_of_a_known_loss_the_last_leaves(offloads):
 def test_duplicates_leave_until_they_tell_of_a_loss(offloads):
     packets = [acknowledge(100, options=sack((200, 200 + 1460 * n))) for n in range(1, 9)]
     assert leaving(offloads, packets) == [*packets[:2], packets[-1]]
+
+
+def test_of_large_segments_three_duplicates_leave_too(offloads):
+    """A sender may wait for three (RFC 5681), also where one of them selects more than three of Ethernet."""
+    packets = [acknowledge(100, options=sack((200, 200 + 8960 * n))) for n in range(1, 9)]
+    assert leaving(offloads, packets, loss=3 * 9000) == [*packets[:3], packets[-1]]
 
 
 def test_one_acknowledges_no_more_than_a_merging_receiver(offloads):

@@ -32,6 +32,7 @@ static int read_error, write_error; /* 0: none */
 static unsigned long failures, fewest;  /* so far; those after which a fault ends by itself, 0: it does not */
 static int reports, reported;       /* GW_TUN_FAILING: how often, and the last error; atomic */
 static int chosen;
+static int beside[2];               /* a second queue */
 
 static void fail(const char *what)
 {
@@ -180,6 +181,38 @@ static void test_lasting_read_error(const struct site *site, WOLFSSL *ssl)
     __atomic_store_n(&reports, 0, __ATOMIC_SEQ_CST);
 }
 
+static bool send_down_beside(uint8_t mark)
+{
+    uint8_t packet[SIZE];
+
+    make_packet(packet, false, mark);
+    return send(beside[0], packet, SIZE, 0) == SIZE;
+}
+
+/* Reads of one queue that fail hold up no reads of the other. */
+static bool use_two_queues(const struct client *client, WOLFSSL *ssl)
+{
+    begin_fault(&read_error);
+    if (!send_down(client->site, 6) || !await_reports(1, chosen))
+        fail("reads of one queue that go on failing are not told");
+    for (uint8_t mark = 7; mark < 10; mark++)
+        if (!send_down_beside(mark) || !arrives_below(ssl, mark) || !await_failures(GW_TUN_FAILURES + mark))
+            fail("packets of a queue wait for reads of the other that fail");
+    if (__atomic_load_n(&reports, __ATOMIC_SEQ_CST) != 1)
+        fail("reads of one queue end the failure of the other");
+    __atomic_store_n(&read_error, 0, __ATOMIC_SEQ_CST);
+    if (!arrives_below(ssl, 6) || !await_reports(2, 0))
+        fail("reads of one queue do not work again");
+    __atomic_store_n(&reports, 0, __ATOMIC_SEQ_CST);
+    return count_of(client->site, "tun_lost") == 0;
+}
+
+static int add_queue(struct site *site, uint32_t worker)
+{
+    assert(!socketpair(AF_UNIX, SOCK_DGRAM, 0, beside));
+    return gw_add_tun(site->gateway, worker, beside[1]);
+}
+
 static bool use_tun(const struct client *client, WOLFSSL *ssl)
 {
     const struct site *site = client->site;
@@ -203,7 +236,7 @@ static bool use_tun(const struct client *client, WOLFSSL *ssl)
     return count_of(site, "tun_lost") == 0;
 }
 
-static void test_error(int error, bool headers)
+static void test_error(int error, bool headers, bool (*use)(const struct client *, WOLFSSL *))
 {
     struct site site;
 
@@ -212,7 +245,7 @@ static void test_error(int error, bool headers)
     if (!open_site(&site))
         fail("the gateway does not open");
     __atomic_store_n(&tun, site.queue[0], __ATOMIC_SEQ_CST);
-    if (!be_served(&site, INNER, PATIENCE, use_tun))
+    if (!be_served(&site, INNER, PATIENCE, use))
         fail("the tunnel ended");
     __atomic_store_n(&tun, -1, __ATOMIC_SEQ_CST);
     close_site(&site);
@@ -226,9 +259,12 @@ int main(int count, char **arguments)
     certificate.key = read_file(arguments[2], &certificate.key_size);
     for (int headers = 0; headers < 2; headers++) {
         for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++)
-            test_error(passing[i], headers);
-        test_error(EBADFD, headers);
+            test_error(passing[i], headers, use_tun);
+        test_error(EBADFD, headers, use_tun);
     }
+    hand_over_more = add_queue;
+    test_error(EIO, false, use_two_queues);
+    close(beside[0]);
     puts("ok");
     return 0;
 }
