@@ -18,7 +18,7 @@ class Scale:
     seconds: float = 2.0
     sessions: int = 1000
     crowd: int = 10_000
-    pings: int = 600
+    pings: int = 2000
     prefixes: int = 1_000_000
 
 

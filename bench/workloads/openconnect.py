@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lab.network import Host
 
 GB = 1e9
-PING_INTERVAL = 0.005  # seconds
+PING_INTERVAL = 0.002  # seconds
 
 
 def throughput(transport: str, direction: str) -> Workload:
