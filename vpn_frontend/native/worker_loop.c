@@ -22,6 +22,7 @@
 #include <sys/prctl.h>
 
 #define EVENTS_PER_TURN 64
+#define EVENTS_PER_LOOK 8           /* between busy links: with many of both kinds commands would wait long for the turn's end */
 #define TIMER_SLACK 1000ul          /* ns, of epoll_wait; the default is 50 000 */
 
 static void read_signatures(struct gw_worker *worker)
@@ -146,10 +147,10 @@ static void answer_calm(struct gw_worker *worker)
     gw_udp_demux_flush(worker);
 }
 
-static void handle_calm(struct gw_worker *worker, int timeout)
+static void handle_calm(struct gw_worker *worker, int timeout, int most)
 {
     struct epoll_event events[EVENTS_PER_TURN];
-    int count = epoll_wait(worker->epoll, events, EVENTS_PER_TURN, timeout);
+    int count = epoll_wait(worker->epoll, events, most, timeout);
     uint32_t before = worker->pacing.turn;
 
     worker->now = worker->looked = gw_clock_now();
@@ -164,7 +165,7 @@ static void look_at_calm(struct gw_worker *worker)
 {
     if (gw_clock_now() - worker->looked < GW_PACING_LOOK)
         return;
-    handle_calm(worker, 0);
+    handle_calm(worker, 0, EVENTS_PER_LOOK);
     answer_calm(worker);
 }
 
@@ -186,7 +187,7 @@ static int handle_events(struct gw_worker *worker)
     int busy;
 
     gw_add(&worker->turns, 1);
-    handle_calm(worker, epoll_timeout(worker));
+    handle_calm(worker, epoll_timeout(worker), EVENTS_PER_TURN);
     busy = gw_busy_links_poll(&worker->busy_links, events, EVENTS_PER_TURN);
     if (busy)
         answer_calm(worker);

@@ -20,7 +20,7 @@
 
 #define GW_CREDIT_MAX 65536u            /* bytes, with the cost of their events, that Python has not taken; then reading stops */
 #define GW_QUEUE_SOFT 262144u           /* bytes queued; the owner should add no more */
-#define GW_SEND_SIZE 262144u            /* bytes queued that are worth a flush before the turn ends */
+#define GW_SEND_SIZE 245760u            /* bytes queued that are worth a flush at once; below GW_QUEUE_SOFT with a packet more */
 #define GW_QUEUE_HARD 1048576u          /* bytes queued; beyond them the connection is closed as stalled */
 #define GW_LINGER (2 * GW_SECOND)       /* for the peer to read the last output before the socket is closed */
 
