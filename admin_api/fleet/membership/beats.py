@@ -173,7 +173,7 @@ class Beats:
                 self._lease.identity = None
                 self.hurry()
             else:
-                self._lease.extend(sent_at)
+                self._lease.extend(sent_at, lease_clock())
             self._answered(answer)
         except (LinkError, JoinRefusedError) as error:
             self._failed(str(error))

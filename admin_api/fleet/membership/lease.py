@@ -47,9 +47,12 @@ class Lease:
         self.identity = identity
         self._until = sent_at + self._length
 
-    def extend(self, sent_at: float) -> None:
-        """A beat that was sent at ``sent_at`` was answered. After an interruption the node has to assert itself."""
-        if sent_at >= self._until:
+    def extend(self, sent_at: float, now: float) -> None:
+        """A beat that was sent at ``sent_at`` was answered at ``now``.
+
+        After an interruption the node has to assert itself: also if the beat left before it and the answer ended it.
+        """
+        if now >= self._until:
             self.asserted = False
         self._until = max(self._until, sent_at + self._length)
 

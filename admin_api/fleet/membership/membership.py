@@ -203,7 +203,8 @@ class Membership:
         self.answer, self.problem = answer, ""
         if answer.fenced:
             return  # the thread joins again, or the ticker tells of it
-        if answer.identity == self.lease.identity and not self.lease.asserted and self._started:
+        is_away = not self.lease.asserted or self._cut_off_at is not None
+        if answer.identity == self.lease.identity and is_away and self._started:
             self._begin_return(answer.identity)
         for listener in self._listeners:
             listener(answer)

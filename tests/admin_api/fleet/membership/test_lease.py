@@ -16,16 +16,24 @@ class TestLease:
         lease.asserted = True
         assert lease.holds(108.9)
         assert not lease.holds(109.0)
-        lease.extend(105.0)
+        lease.extend(105.0, 105.1)
         assert lease.holds(113.9)
-        lease.extend(104.0)  # an earlier beat takes nothing away
+        lease.extend(104.0, 105.2)  # an earlier beat takes nothing away
         assert lease.holds(113.9)
 
     def test_an_interruption_has_to_be_followed_by_an_assertion(self):
         lease = Lease(10.0)
         lease.join(Identity(1, 1), 100.0)
         lease.asserted = True
-        lease.extend(109.0)
+        lease.extend(109.0, 109.1)
+        assert lease.is_heard(110.0)
+        assert not lease.holds(110.0)
+
+    def test_so_has_one_that_a_late_answer_ends(self):
+        lease = Lease(10.0)
+        lease.join(Identity(1, 1), 100.0)
+        lease.asserted = True
+        lease.extend(108.9, 109.3)  # sent before the interruption
         assert lease.is_heard(110.0)
         assert not lease.holds(110.0)
 
