@@ -203,7 +203,7 @@ class Membership:
         self.answer, self.problem = answer, ""
         if answer.fenced:
             return  # the thread joins again, or the ticker tells of it
-        is_away = not self.lease.asserted or self._cut_off_at is not None
+        is_away = not self.lease.asserted or (self._cut_off_at is not None and self.lease.is_heard(lease_clock()))
         if answer.identity == self.lease.identity and is_away and self._started:
             self._begin_return(answer.identity)
         for listener in self._listeners:

@@ -238,7 +238,7 @@ def refuse():
     raise JoinRefusedError("n1 is taken")
 
 
-def ignore(_):
+def ignore(*_):
     pass
 
 
