@@ -9,7 +9,8 @@
 
 #define GW_TUN_FAILURES 8u          /* reads; a single error passes */
 
-/* Negotiates offloads with the kernel and takes the descriptor, unless it fails. `allowed`: enum gw_offload. 0 or a negative errno. */
+/* Negotiates offloads with the kernel and takes the descriptor, unless it fails. `allowed`: enum gw_offload.
+ * 0 or a negative errno. */
 int gw_tun_add(struct gw_worker *worker, int fd, uint32_t allowed);
 /* Writes a checked packet from `session` to its queue, perhaps only at the next flush. What the device refuses is counted
  * (rx_tun_full). */
