@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 
-from admin_api.http.identity import Principal, Scope, parse_token, secret_matches
+from admin_api.http.identity import CONSOLE_PREFIX, Principal, Scope, parse_token, secret_matches
 from admin_api.http.limits.throttle import MAX_FAILURES, WINDOW
 from admin_api.http.paths import LIVENESS_PATH, PRINCIPAL, PROBLEMS_PATH, READINESS_PATH
 from admin_api.http.problem_responses import problem_response
@@ -32,13 +32,20 @@ PROBE_TIME = 1.0  # seconds that a readiness probe waits for the look-up of its 
 
 
 class TokenCheck:
-    """Finds the holder of a token. Wrong tokens are counted by the address that sends them."""
+    """Finds the holder of a token. Wrong tokens are counted by the address that sends them.
+
+    The token of a console's session counts in its cookie alone. Elsewhere it would do without the proof that the
+    console asks for before a change that cuts, and who copied it could make a new session of it without end.
+    """
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def check(self, text: str, address: str) -> Principal:
-        """Returns the token's holder. Raises ``ApiError``: 401 for a wrong token, 429 after too many of them."""
+    async def check(self, text: str, address: str, *, is_cookie: bool = False) -> Principal:
+        """Returns the token's holder. Raises ``ApiError``: 401 for a wrong token, 429 after too many of them.
+
+        ``is_cookie``: it came in the cookie of the console.
+        """
         parsed = parse_token(text)
         if parsed is None:
             raise unauthenticated("The text is no token of this server")
@@ -49,6 +56,8 @@ class TokenCheck:
             raise self.refuse(address, "The token is unknown or was revoked")
         if token.expires_at is not None and token.expires_at <= services.clock.wall():
             raise unauthenticated("The token has expired")
+        if token.name.startswith(CONSOLE_PREFIX) and not is_cookie:
+            raise unauthenticated("This is the session of a browser, which counts in the console alone. Use a token")
         services.token_uses.note(token_id)
         return Principal(f"{token.name}#{token_id}", _scopes_of(tuple(token.scopes)))
 

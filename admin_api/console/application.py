@@ -131,7 +131,7 @@ async def _visit(request: Request, services: Services) -> Visit | None:
     if parsed is None:
         return None
     try:
-        principal = await TokenCheck(services).check(text, sign_in.address_of(request))
+        principal = await TokenCheck(services).check(text, sign_in.address_of(request), is_cookie=True)
     except ApiError:
         return None
     token = await services.store.token(parsed[0])

@@ -16,10 +16,10 @@ from starlette.routing import Route
 from admin_api.authentication import TokenCheck
 from admin_api.console.forms import FormError, read_form
 from admin_api.console.rendering import environment
-from admin_api.http.identity import Scope, parse_token
+from admin_api.http.identity import CONSOLE_PREFIX, Scope, parse_token
 from admin_api.http.paths import CONSOLE_PATH
 from admin_api.http.problems import ApiError
-from admin_api.tokens.service import CONSOLE_PREFIX, create_token, revoke_token
+from admin_api.tokens.service import create_token, revoke_token
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -105,7 +105,7 @@ async def identify(services: Services, secret: str, address: str) -> tuple[str, 
     if parse_token(secret) is None:
         raise TokenCheck(services).refuse(address, "The code is unknown, was used, or is older than five minutes")
     principal = await TokenCheck(services).check(secret, address)
-    return principal.name.rpartition("#")[0].removeprefix(CONSOLE_PREFIX), principal.scopes
+    return principal.name.rpartition("#")[0], principal.scopes
 
 
 async def _end_session(request: Request, *, by: str) -> None:
@@ -114,7 +114,7 @@ async def _end_session(request: Request, *, by: str) -> None:
     if parsed is not None:
         services: Services = request.app.state.services
         try:
-            await TokenCheck(services).check(request.cookies[COOKIE], address_of(request))
+            await TokenCheck(services).check(request.cookies[COOKIE], address_of(request), is_cookie=True)
         except ApiError:
             return
         await revoke_token(services.store, parsed[0], by=by)

@@ -14,10 +14,9 @@ from admin_api.console.api_caller import ApiCaller, ApiRefusal
 from admin_api.console.content_policy import content_policy
 from admin_api.console.forms import read_form
 from admin_api.console.rendering import environment
-from admin_api.http.identity import Scope
+from admin_api.http.identity import CONSOLE_PREFIX, Scope
 from admin_api.http.paths import CONSOLE_PATH
 from admin_api.roles import role_of
-from admin_api.tokens.service import CONSOLE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

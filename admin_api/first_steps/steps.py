@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from admin_api.first_steps.schemas import FirstStepView, StepName
-from admin_api.tokens.service import CONSOLE_PREFIX
+from admin_api.http.identity import CONSOLE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

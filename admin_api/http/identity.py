@@ -18,6 +18,7 @@ from sentry_engine.records import dataclass
 
 TOKEN_ID_BYTES = 6
 SECRET_BYTES = 32
+CONSOLE_PREFIX = "console:"  # of names of tokens that are a browser's session in the console
 TOKEN_PATTERN = re.compile(r"ocs_([0-9a-f]{12})_([0-9a-f]{64})")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import Query, Response, status
 
 from admin_api.dependencies import ServicesOf, TokensRead, TokensWrite
-from admin_api.http.identity import Scope
+from admin_api.http.identity import CONSOLE_PREFIX, Scope
 from admin_api.http.lists.paging import Page, PagingQuery
 from admin_api.http.lists.sorting import moment, sorted_page
 from admin_api.http.paths import TOKENS_PATH
@@ -43,6 +43,8 @@ async def create_token(
         raise ApiError(ProblemKind.FORBIDDEN, f"The caller does not have the scope {beyond[0]}")
     if body.expires_at is not None and body.expires_at <= services.clock.wall():
         raise invalid_value("/expires_at", "the time is in the past")
+    if body.name.startswith(CONSOLE_PREFIX):
+        raise invalid_value("/name", f"{CONSOLE_PREFIX} begins the names of sessions in the console; choose another")
     row, text = await create(services.store, body.name, body.scopes, by=caller.name, expires_at=body.expires_at)
     response.headers["Location"] = f"{TOKENS_PATH}/{row.id}"
     return TokenCreated(**TokenView.model_validate(row).model_dump(), token=text)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from admin_api.store import Store
     from admin_api.store.tables import Token
 
-CONSOLE_PREFIX = "console:"  # of names of tokens that are a browser's session in the console
-
 
 async def create_token(
     store: Store, name: str, scopes: Iterable[Scope], *, by: str, expires_at: datetime | None = None

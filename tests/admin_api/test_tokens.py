@@ -32,6 +32,10 @@ async def test_access(server, method, path):
 
 
 class TestCreateToken:
+    async def test_a_session_of_the_console_is_not_made_by_its_name(self, server):
+        answer = await server.client.post(URL, json={"name": "console:ana", "scopes": ["blocks:read"]})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/name")
+
     async def test_works_and_is_shown_once(self, server, store_url):
         answer = await server.client.post(URL, json={"name": "grafana", "scopes": ["blocks:read"]})
         assert answer.status_code == 201

@@ -139,6 +139,21 @@ async def test_a_cutting_change_asks_again_after_a_while(server, signed_in, invi
     assert "Maintenance" in server.sessions.farewells["s1"]
 
 
+async def test_the_cookie_is_no_proof_and_no_token(server, signed_in, monkeypatch, view):
+    """Who copies it from a browser that was left alone may not do more with it than that browser."""
+    server.sessions.add(view())
+    cookie = signed_in.client.cookies[COOKIE]
+    as_token = await server.anonymous.get("/api/v1/sessions", headers={"Authorization": f"Bearer {cookie}"})
+    assert (as_token.status_code, "session of a browser" in as_token.json()["detail"]) == (401, True)
+    now = SYSTEM_CLOCK.wall()
+    monkeypatch.setattr(type(server.services.clock), "wall", lambda _: now + HOLDS + timedelta(minutes=1))
+    asked = await signed_in.send("/sessions/s1/end", reason="Theft", one_time_code_or_token=cookie)
+    assert (asked.status_code, "session of a browser" in asked.text) == (403, True)
+    assert server.sessions.get("s1") is not None
+    signed_in.client.cookies.clear()
+    assert (await signed_in.send("/sign-in", secret=cookie)).status_code == 401
+
+
 async def test_codes_end_after_their_time_and_are_bounded():
     codes = OneTimeCodes()
     late = codes.create("ana", SCOPES[Role.VIEWER], now=0.0)
