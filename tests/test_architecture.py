@@ -24,9 +24,9 @@ FLOORS = {
         "prefixes", "geoip", "detectors", "rules", "formats", "wolfsentry", "policy", "engine", "exchange",
     ),
     "vpn_frontend": (
-        "native", "http_headers", "settings", "ocserv", "gateway", "ports", "radius", "protocol", "kdc_proxy", "auth",
-        "sessions", "accounting", "connections", "testing", "validation", "former_sessions", "host_accounts",
-        "tls_files", "hosts", "server",
+        "native", "http_headers", "fair_table", "settings", "ocserv", "gateway", "ports", "radius", "protocol",
+        "kdc_proxy", "auth", "sessions", "accounting", "connections", "testing", "validation", "former_sessions",
+        "host_accounts", "tls_files", "hosts", "server",
     ),
     "admin_api": (
         "clock", "progress", "log_events", "ports", "event_schemas", "http", "session_settings", "connections",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.method import LoginRequest
+from vpn_frontend.auth.password.source_standing import source_key
 from vpn_frontend.auth.result import (
     Accepted,
     Challenge,
@@ -120,7 +121,9 @@ class PreTunnelConnections:
         if event.peer_certificate and portal.groups and host.certificate_fields is not None:
             portal = offer_certificate_groups(portal, event.peer_certificate, host.certificate_fields)
         now = self._clock()
-        self._connections.add_connection(PendingConnection(peer, Connection(portal), host, now, now))
+        self._connections.add_connection(
+            PendingConnection(peer, Connection(portal, source_key(event.peer)), host, now, now)
+        )
 
     def renew(self, settings: VpnSettings) -> None:
         """``settings`` hold for requests to come."""

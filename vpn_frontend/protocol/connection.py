@@ -156,7 +156,9 @@ class PortalConfig:
 class Connection:
     """One connection. Methods return effects to carry out in sequence."""
 
-    def __init__(self, portal: PortalConfig) -> None:
+    def __init__(self, portal: PortalConfig, source: bytes = b"") -> None:
+        """``source``: of the client; those of one source share the places of logins under way."""
+        self._source = source
         self._portal = portal
         self._http = HttpConnection(portal.http_headers)
         self._context = ""
@@ -211,7 +213,7 @@ class Connection:
         self._release()
         if self.over:
             return []
-        context, failures = self._portal.logins.fail(self._context, now)
+        context, failures = self._portal.logins.fail(self._context, now, self._source)
         if final or failures >= self._portal.attempts or (retry is None and not self._shape.has_form):
             self._portal.logins.end(context)
             refusal = auth_forms.bearer_request if self._shape.needs_bearer else auth_forms.final_refusal
@@ -231,7 +233,7 @@ class Connection:
             return []
         self._token = negotiate
         asked = frozenset([field.name for field in form.fields])
-        context = self._portal.logins.challenge(self._context, now, state, asked)
+        context = self._portal.logins.challenge(self._context, now, state, asked, self._source)
         return self._respond(self._render(form, context))
 
     def login_negotiated(self, token: bytes, state: object | None, now: float) -> list[Effect]:
@@ -241,7 +243,7 @@ class Connection:
             return []
         if state is None:
             return self._respond(auth_forms.negotiate_request(token))
-        context = self._portal.logins.challenge(self._context, now, state, frozenset())
+        context = self._portal.logins.challenge(self._context, now, state, frozenset(), self._source)
         return self._respond(auth_forms.negotiate_request(token, context=context, max_age=self._portal.logins.timeout))
 
     def login_to_begin(

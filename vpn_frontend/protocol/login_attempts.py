@@ -6,7 +6,8 @@ failure or challenge: asking for the first form costs the server no memory. A cl
 login. That gives it no more attempts: the policy engine counts failures by source, this table only by login.
 
 Logins with a challenge are kept apart from logins that have only failed. Wrong passwords cannot evict a login that has
-passed its first round.
+passed its first round. Where a table is full, the source with the most logins loses its oldest: a client may have a
+challenge for a question, before it has shown anything.
 
 A client whose connection died sends its reply again over a new one, with the same bytes (openconnect). The answers that
 ended logins are kept, so that it gets the same one: the login is over, and a code that it used up would be refused.
@@ -19,11 +20,12 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from sentry_engine.records import dataclass
+from vpn_frontend.fair_table import FairTable
 
 if TYPE_CHECKING:
     from vpn_frontend.protocol.http import HttpResponse
 
-MAX_LOGINS = 4096  # of each kind; the oldest is forgotten, and its next reply begins a new login
+MAX_LOGINS = 4096  # of each kind; the next reply of one that is forgotten begins a new login
 MAX_STATE = 4096  # characters of a state's repr, about its bytes in memory
 CONTEXT_SIZE = 16  # bytes of the cookie's random value
 MAX_ANSWERS = 1024  # of about 2 KB; the oldest is forgotten, and its client begins a new login
@@ -59,8 +61,8 @@ class LoginAttempts:
 
     def __init__(self, timeout: int) -> None:
         self.timeout = timeout
-        self._failed: OrderedDict[str, LoginAttempt] = OrderedDict()
-        self._challenged: OrderedDict[str, LoginAttempt] = OrderedDict()
+        self._failed: FairTable[LoginAttempt] = FairTable()
+        self._challenged: FairTable[LoginAttempt] = FairTable()
         self._answers: OrderedDict[str, Answer] = OrderedDict()  # by context, oldest first
 
     def __len__(self) -> int:
@@ -74,17 +76,21 @@ class LoginAttempts:
         self.end(context)
         return None
 
-    def fail(self, context: str, now: float) -> tuple[str, int]:
-        """Count a failure and end the challenge. Returns the context, a new one if unknown, and the failures."""
+    def fail(self, context: str, now: float, source: bytes = b"") -> tuple[str, int]:
+        """Count a failure and end the challenge. Returns the context, a new one if unknown, and the failures.
+
+        ``source``: of the client, see ``FairTable``.
+        """
         context, attempt = self._take_out(context, now)
         attempt.failures += 1
         attempt.state, attempt.asked = None, frozenset()
-        self._make_room(self._failed, now)
-        self._failed[context] = attempt
+        self._keep(self._failed, context, attempt, source, now)
         return context, attempt.failures
 
-    def challenge(self, context: str, now: float, state: object, asked: frozenset[str]) -> str:
+    def challenge(self, context: str, now: float, state: object, asked: frozenset[str], source: bytes = b"") -> str:
         """Keep ``state`` for the reply to a challenge. Returns the context, a new one if ``context`` is unknown.
+
+        ``source``: of the client, see ``FairTable``.
 
         Raises ``StateSizeError``.
         """
@@ -92,8 +98,7 @@ class LoginAttempts:
             raise StateSizeError(f"a login state of {len(repr(state))} characters (at most {MAX_STATE})")
         context, attempt = self._take_out(context, now)
         attempt.state, attempt.asked = state, asked
-        self._make_room(self._challenged, now)
-        self._challenged[context] = attempt
+        self._keep(self._challenged, context, attempt, source, now)
         return context
 
     def keep_answer(self, context: str, digest: bytes, response: HttpResponse, now: float) -> None:
@@ -112,8 +117,8 @@ class LoginAttempts:
 
     def end(self, context: str) -> None:
         """Forget the login, if it is there."""
-        self._failed.pop(context, None)
-        self._challenged.pop(context, None)
+        self._failed.pop(context)
+        self._challenged.pop(context)
 
     def _take_out(self, context: str, now: float) -> tuple[str, LoginAttempt]:
         """The login to change, and its context. The caller puts it back as the newest of its kind."""
@@ -124,10 +129,11 @@ class LoginAttempts:
         attempt.busy = False
         return context, attempt
 
-    def _make_room(self, logins: OrderedDict[str, LoginAttempt], now: float) -> None:
-        """Drop timed-out logins from the front, and the oldest of a full table."""
-        while logins:
-            attempt = next(iter(logins.values()))
-            if now - attempt.began < self.timeout and len(logins) < MAX_LOGINS:
-                return
-            logins.popitem(last=False)
+    def _keep(
+        self, logins: FairTable[LoginAttempt], context: str, attempt: LoginAttempt, source: bytes, now: float
+    ) -> None:
+        """Add the newest login. Drops timed-out ones from the front, and one of a full table."""
+        while (oldest := logins.oldest()) is not None and now - oldest[1].began >= self.timeout:
+            logins.pop(oldest[0])
+        logins.add(context, attempt, source)
+        logins.shrink(MAX_LOGINS)

@@ -21,9 +21,9 @@ class Rounds(Front):
     def __init__(self, lab, users, codes):
         super().__init__(lab, users, required=[codes])
 
-    async def post(self, body, context=""):
+    async def post(self, body, context="", address="192.0.2.1"):
         """Send ``body`` over a new connection, which the client closes after the response."""
-        connection = self.gateway.connect()
+        connection = self.gateway.connect(address)
         answer = await self.say(connection, self.request(body, context))
         self.gateway.hang_up(connection)
         self.pump()
@@ -202,3 +202,14 @@ async def test_a_code_may_come_with_the_first_form(make_lab, users):
         assert codes.logins == [("1", context)], "sent again, it is not checked again"
     finally:
         front.passwords.close()
+
+
+@pytest.mark.asyncio
+async def test_many_challenges_of_one_source_end_no_login_of_another(make_rounds, monkeypatch):
+    monkeypatch.setattr(login_attempts, "MAX_LOGINS", 4)
+    front = make_rounds()
+    context = context_of(await front.post(REPLY.format("alice", "secret")))
+    for _ in range(8):
+        await front.post(REPLY.format("alice", "secret"), address="198.51.100.7")
+    assert context_of(await front.post(CODE.format("1"), context)) == context
+    assert cookie_of(await front.post(CODE.format("2"), context))

@@ -10,19 +10,19 @@ the client's connection itself: who approves somebody else's login would let tha
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from dataclasses import field
 from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from sentry_engine.records import dataclass
+from vpn_frontend.fair_table import FairTable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
     from vpn_frontend.auth.oidc.identity import Identity
 
-MAX_LOGINS = 4096  # the oldest is forgotten
+MAX_LOGINS = 4096  # the oldest of the source with the most is forgotten
 TOKEN_LIFETIME = 60.0  # seconds from the browser's return to the client's reply
 TOKEN_SIZE = 32  # bytes, sent in hexadecimal: openconnect takes letters and digits only
 
@@ -59,18 +59,23 @@ class BrowserLogins:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._logins: OrderedDict[str, BrowserLogin] = OrderedDict()  # by context, oldest first
+        self._logins: FairTable[BrowserLogin] = FairTable()  # by context
         self._contexts: dict[str, str] = {}  # by state
 
     def __len__(self) -> int:
         return len(self._logins)
 
-    def begin(self, host: str, recipient: EllipticCurvePublicKey | None, now: float) -> BrowserLogin:
+    def begin(
+        self, host: str, recipient: EllipticCurvePublicKey | None, now: float, source: bytes = b""
+    ) -> BrowserLogin:
+        """``source``: of the client. It needs to show nothing for a login, so those of one source are bounded first."""
         login = BrowserLogin(now, host, recipient)
-        self._logins[login.context] = login
+        while (oldest := self._logins.oldest()) is not None and now - oldest[1].began >= self._timeout:
+            self._forget(oldest[0])
+        self._logins.add(login.context, login, source)
         self._contexts[login.state] = login.context
-        while len(self._logins) > MAX_LOGINS or now - next(iter(self._logins.values())).began >= self._timeout:
-            self._forget(next(iter(self._logins)))
+        for forgotten in self._logins.shrink(MAX_LOGINS):
+            del self._contexts[forgotten.state]
         return login
 
     def find(self, context: str, now: float) -> BrowserLogin | None:
@@ -94,6 +99,6 @@ class BrowserLogins:
         return login.result if compare_digest(login.token.encode(), token.encode()) else None
 
     def _forget(self, context: str) -> None:
-        login = self._logins.pop(context, None)
+        login = self._logins.pop(context)
         if login is not None:
             self._contexts.pop(login.state, None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sentry_engine.records import dataclass
 from vpn_frontend.auth.external_user import find_external_user
+from vpn_frontend.auth.password.source_standing import source_key
 from vpn_frontend.auth.result import Accepted, Challenge, Pending, Refused
 from vpn_frontend.protocol.browser_pages import FINAL_PATH, LOGIN_PATH
 from vpn_frontend.protocol.client_family import ClientFamily, client_family
@@ -65,7 +66,9 @@ class OidcMethod:
         external = EXTERNAL in offer.methods and recipient is not None and self._prefers_external(login)
         if login.submitted or not offer.host or not (external or EMBEDDED in offer.methods):
             return Refused(NO_BROWSER, "no_browser", scored=False)
-        waiting = self._logins.begin(offer.host, recipient if external else None, self._clock())
+        waiting = self._logins.begin(
+            offer.host, recipient if external else None, self._clock(), source_key(login.address)
+        )
         base = f"https://{offer.host}"
         request = BrowserRequest(
             f"{base}{LOGIN_PATH}?ctx={waiting.context}&acsamlcap=v2", f"{base}{FINAL_PATH}", external

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.vpn_frontend.auth.oidc.test_token_seal import open_blob
 from tests.vpn_frontend.auth.scripted import outcome_of
 from vpn_frontend.auth.method import LoginRequest
+from vpn_frontend.auth.oidc import browser_logins
 from vpn_frontend.auth.oidc.browser_logins import BrowserLogins
 from vpn_frontend.auth.oidc.client import OidcClient
 from vpn_frontend.auth.oidc.identity import read_identity
@@ -58,9 +59,9 @@ class Site:
         self.method = OidcMethod(directory, self.logins, self.pages, clock=clock)
         self.cookies = {}
 
-    def begin(self, *methods, agent=OPENCONNECT, key=DER, host="vpn.example", submitted=False):
+    def begin(self, *methods, agent=OPENCONNECT, key=DER, host="vpn.example", submitted=False, address="192.0.2.1"):
         offer = ClientOffer(frozenset(methods), False, host, b"", key)
-        login = LoginRequest("", "", "", ip_address("192.0.2.1"), agent, submitted=submitted, offer=offer)
+        login = LoginRequest("", "", "", ip_address(address), agent, submitted=submitted, offer=offer)
         return self.method.begin(login)
 
     async def get(self, url):
@@ -115,6 +116,16 @@ async def test_an_external_browser(site):
     accepted = await site.reply(challenge, token)
     assert (accepted.user.name, accepted.user.external, accepted.groups) == ("alice", True, ("staff",))
     assert (await site.reply(challenge, token)).reason == "wrong_token", "a token counts once"
+
+
+async def test_a_flood_of_questions_ends_no_login_of_another_source(site, monkeypatch):
+    monkeypatch.setattr(browser_logins, "MAX_LOGINS", 4)
+    challenge = site.begin(EMBEDDED, EXTERNAL)
+    for _ in range(8):
+        site.begin(EMBEDDED, EXTERNAL, address="198.51.100.7")
+    assert isinstance(
+        await site.reply(challenge, token_of(await site.browse(challenge.form.browser.login_url))), Accepted
+    )
 
 
 async def test_an_embedded_browser(site):

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A table that peers fill, in which one source cannot take the places of the others. Pure.
+
+Where there are too many entries, the oldest of the source with the most of them gives way: a flood from one source
+forgets its own entries. Of sources with equally many, the one that came first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+ValueT = TypeVar("ValueT")
+Source = bytes  # such as of ``source_key``; empty: not known
+
+
+class FairTable(Generic[ValueT]):
+    """Values by key, oldest first."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[str, tuple[ValueT, Source]] = OrderedDict()
+        self._by_source: dict[Source, OrderedDict[str, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: str) -> ValueT | None:
+        entry = self._entries.get(key)
+        return None if entry is None else entry[0]
+
+    def oldest(self) -> tuple[str, ValueT] | None:
+        """Key and value of the oldest entry; ``None``: there is none."""
+        key = next(iter(self._entries), None)
+        return None if key is None else (key, self._entries[key][0])
+
+    def add(self, key: str, value: ValueT, source: Source) -> None:
+        """Add the newest entry. One of that key is replaced."""
+        self.pop(key)
+        self._entries[key] = value, source
+        self._by_source.setdefault(source, OrderedDict())[key] = None
+
+    def pop(self, key: str) -> ValueT | None:
+        """Remove an entry. Returns its value; ``None``: there is none of that key."""
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return None
+        value, source = entry
+        own = self._by_source[source]
+        del own[key]
+        if not own:
+            del self._by_source[source]
+        return value
+
+    def shrink(self, size: int) -> list[ValueT]:
+        """Remove entries until there are at most ``size``. Returns the removed values."""
+        removed: list[ValueT] = []
+        while len(self._entries) > size:
+            most = max(self._by_source.values(), key=len)
+            removed.append(self._remove(next(iter(most))))
+        return removed
+
+    def _remove(self, key: str) -> ValueT:
+        value = self._entries[key][0]
+        self.pop(key)
+        return value
