@@ -33,7 +33,7 @@ $install --require-hashes --no-build-isolation -r requirements/server.lock -r re
 $install "$wheel"
 rm -f "$environment"/lib/python3.*/site-packages/ocsentry-*.dist-info/direct_url.json    # the path of the build
 sed -i '/direct_url.json/d' "$environment"/lib/python3.*/site-packages/ocsentry-*.dist-info/RECORD
-"$environment/bin/python" -m pip --quiet uninstall --yes setuptools wheel pip
+"$environment/bin/python" -m pip --quiet uninstall --yes setuptools pip
 rm -rf "$environment"/bin/activate* "$environment"/bin/Activate* "$environment"/include
 find "$environment" -name __pycache__ -type d -prune -exec rm -rf {} +
 grep -rIl --null "$environment" "$environment" | xargs -0 -r sed -i "s|$environment|/opt/ocsentry|g"
@@ -51,9 +51,13 @@ cat contrib/packaging/postinstall.sh >"$STAGE/postinstall.sh"
 sed 1d contrib/packaging/activate.sh >>"$STAGE/postinstall.sh"
 
 VERSION=$(.venv/bin/python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')
+# The interpreter's minor version, and the one after it, which has another folder for packages.
+PYTHON_MINOR=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+PYTHON_NEXT=$("$python" -c 'import sys; print("%d.%d" % (sys.version_info[0], sys.version_info[1] + 1))')
 ARCH=$(dpkg --print-architecture 2>/dev/null || uname -m)
 find "$STAGE" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-sed "s|@STAGE@|$STAGE|; s|@VERSION@|$VERSION|; s|@ARCH@|$ARCH|" contrib/packaging/nfpm.yaml >"$work/nfpm.yaml"
+sed "s|@STAGE@|$STAGE|; s|@VERSION@|$VERSION|; s|@ARCH@|$ARCH|; s|@PYTHON@|$PYTHON_MINOR|; s|@PYTHON_NEXT@|$PYTHON_NEXT|" \
+    contrib/packaging/nfpm.yaml >"$work/nfpm.yaml"
 for format in $formats; do
     "$(contrib/packaging/tools.sh)/bin/nfpm" package --config "$work/nfpm.yaml" --packager "$format" --target "$work/"
 done

@@ -56,6 +56,15 @@ def test_every_format_activates_an_upgrade():
     assert written == ["postinstall.sh", "activate.sh"]
 
 
+def test_a_package_asks_for_the_python_that_made_its_environment():
+    """A number written here would be that of one distribution."""
+    overrides = yaml.safe_load(TEXT.replace("@", ""))["overrides"]
+    assert {"python3 (>= PYTHON)", "python3 (<< PYTHON_NEXT)"} <= set(overrides["deb"]["depends"])
+    assert "pythonPYTHON" in overrides["rpm"]["depends"]
+    filled = set(re.findall(r"s\|(@[A-Z_]+@)\|", (PACKAGING / "build.sh").read_text()))
+    assert set(re.findall(r"@[A-Z_]+@", TEXT)) == filled
+
+
 @pytest.mark.parametrize("unit", ["ocsentry.service", "ocsentry-helper@.service", "ocsentry-pam@.service"])
 def test_what_outlives_an_upgrade_has_the_files_of_its_own_version(unit):
     lines = (ROOT / "ocsentry" / "starter" / unit).read_text().splitlines()
