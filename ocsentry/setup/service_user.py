@@ -63,6 +63,19 @@ class ServiceUser:
         except PrivilegeError:
             return cls()
 
+    def start_problem(self, config: Path) -> str:
+        """Why this process should not serve ``config``; empty if it may.
+
+        Root outside the service manager would make folders that the unit's user cannot write to. It could itself not
+        write to those of that user, because it drops its capabilities.
+        """
+        if self.starts_as_root or "NOTIFY_SOCKET" in os.environ:
+            return ""
+        return (
+            f"{config}: the unit runs this server as user {self.name}: systemctl start ocsentry\n"
+            f'without systemd set process.user = "{self.name}", and root starts it'
+        )
+
     def reads(self, config: LoadedConfig) -> dict[str, Path]:
         """Returns the files that the user reads itself, because nothing reads them for it with privileges."""
         own = {} if self.starts_as_root else {"the configuration": config.path}
@@ -93,7 +106,7 @@ def _find_unit(config: Path) -> dict[str, str]:
         for unit in sorted(folder.glob("ocsentry*.service")):
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 found = dict(_settings(unit.read_text()))
-                if str(config) in found.get("ExecStart", "").split():
+                if {"serve", str(config)} <= set(found.get("ExecStart", "").split()):  # others renew, or help
                     return found
     return {}
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -149,7 +150,17 @@ def serve(
     if check:
         _check(cli, cli.config)
         return
+    _refuse_wrong_user(cli.config)
     _load_server()(cli.config, pid_file=pid_file)
+
+
+def _refuse_wrong_user(config: LoadedConfig) -> None:
+    if os.geteuid() != 0:
+        return
+    from ocsentry.setup.service_user import ServiceUser
+
+    if problem := ServiceUser.find_or_self(config).start_problem(config.path):
+        raise CommandError(problem)
 
 
 def _serve_ocserv(

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ocsentry.cli.commands import service
 from ocsentry.configuration.model import load_config
 from ocsentry.configuration.policy_files import load_policy
 from ocsentry.privileges import access
@@ -29,7 +30,7 @@ from tests.ocsentry.command_line import CommandLine
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 USER = "www-data"
-UNIT = Path(service_user.__file__).parents[1] / "starter" / "ocsentry.service"
+STARTER = Path(service_user.__file__).parents[1] / "starter"
 FEED = {"id": "drop", "url": "https://lists.example.org/drop.txt"}
 
 
@@ -47,8 +48,9 @@ def by_the_book(initialised, monkeypatch):
         os.chown(folder / "ocsentry.db", user.pw_uid, user.pw_gid)
         units = Path(top) / "units"
         units.mkdir()
-        text = UNIT.read_text().replace("/etc/ocsentry/ocsentry.toml", str(folder / "ocsentry.toml"))
-        (units / "ocsentry.service").write_text(text.replace("User=ocsentry", f"User={USER}"))
+        for unit in STARTER.glob("*.service"):  # as the package installs them: some name the configuration, too
+            text = unit.read_text().replace("/etc/ocsentry/ocsentry.toml", str(folder / "ocsentry.toml"))
+            (units / unit.name).write_text(text.replace("User=ocsentry", f"User={USER}"))
         monkeypatch.setattr(service_user, "UNIT_FOLDERS", (units,))
         # The interpreter of the tests may lie where the user cannot go: it counts as readable, and all is imported.
         monkeypatch.setattr(access, "sys", SimpleNamespace(prefix="/usr", base_prefix="/usr"))
@@ -79,6 +81,29 @@ def test_the_user_is_that_of_the_unit(by_the_book):
     assert (user.name, user.starts_as_root, user.has_helper) == (USER, False, True)
     without_helper(by_the_book)
     assert not ServiceUser.find(load_config(by_the_book.config)).has_helper
+
+
+def test_root_does_not_serve_what_the_unit_serves_as_its_user(by_the_book, monkeypatch):
+    """Root would leave folders that the unit's user cannot write to."""
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    monkeypatch.setattr(service, "_load_server", lambda: pytest.fail("would start"))
+    before = sorted(path.name for path in by_the_book.folder.iterdir())
+    refused = by_the_book.run("serve")
+    assert refused.returncode == 1
+    assert f"runs this server as user {USER}: systemctl start ocsentry" in refused.stderr
+    assert f'process.user = "{USER}"' in refused.stderr
+    assert sorted(path.name for path in by_the_book.folder.iterdir()) == before
+
+
+def test_the_service_manager_and_a_configured_user_may_serve(by_the_book, monkeypatch):
+    config = load_config(by_the_book.config)
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")  # a drop-in may have made the unit root's
+    assert ServiceUser.find(config).start_problem(config.path) == ""
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert ServiceUser.find(config).start_problem(config.path)
+    by_the_book.config.write_text(f'[process]\nuser = "{USER}"\n' + by_the_book.config.read_text())
+    config = load_config(by_the_book.config)
+    assert ServiceUser.find(config).start_problem(config.path) == ""
 
 
 def test_a_key_for_the_servers_group_is_in_order(by_the_book):
