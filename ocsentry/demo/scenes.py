@@ -54,11 +54,15 @@ class Shown:
         }
 
 
-def run_demo(config: LoadedConfig, api: ApiClient, tell: Callable[[str], None], pause: Callable[[], None]) -> Shown:
-    """``tell`` shows a line, ``pause`` waits for the operator. Leaves nothing behind. Raises ``DemoError``."""
+def require_programs() -> None:
+    """Raises ``DemoError`` with the command that installs what is missing."""
     missing = [package for program, package in PROGRAMS.items() if which(program) is None]
     if missing:
         raise DemoError(f"programs are missing: apt install {' '.join(missing)}")
+
+
+def run_demo(config: LoadedConfig, api: ApiClient, tell: Callable[[str], None], pause: Callable[[], None]) -> Shown:
+    """``tell`` shows a line, ``pause`` waits for the operator. Leaves nothing behind. Raises ``DemoError``."""
     with ExitStack() as made:
         network = open_network(_address_of(config))
         made.callback(network.close)

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
+import shutil
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,13 +177,18 @@ def connect_command(made: InitResult, host: str) -> str:
     )
 
 
+def _program() -> str:
+    """This program as the caller's shell finds it: in an environment that is not active by its path."""
+    return "ocsentry" if shutil.which("ocsentry") else shlex.quote(str(Path(sys.argv[0]).absolute()))
+
+
 def render_init_result(made: InitResult) -> str:
     """Returns the text that ``init`` prints."""
     path = made.config.path
     facts = [
         f"configuration    {path}",
         f"certificate pin  {made.pin}",
-        f"API token        {made.token}    (shown only once)",
+        f"API token        {made.token}" + ("    (shown only once)" if made.user is None else ""),
     ]
     if made.user is not None:
         host = "ADDRESS-OF-THIS-MACHINE"
@@ -189,7 +197,7 @@ def render_init_result(made: InitResult) -> str:
                 *facts,
                 "",
                 "see a client blocked, as root on this machine:",
-                f"  ocsentry demo --config {path}",
+                f"  {_program()} demo --config {path}",
                 "connect, as root on another machine:",
                 f"  {connect_command(made, host)}",
             ]

@@ -23,8 +23,9 @@ def demo(cli: Invocation) -> None:
     own: no route of this host changes, and no other client is touched.
     """
     from ocsentry.cli.commands.policy.rules import render_explanation
-    from ocsentry.demo.scenes import run_demo
+    from ocsentry.demo.scenes import require_programs, run_demo
 
+    require_programs()
     if not cli.server.running():
         raise CommandError("no server runs: start it with make run, or ocsentry serve")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # also then nothing is left behind

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import typer
@@ -38,6 +39,15 @@ def test_init_shows_how_to_connect(bare_command_line):
     assert len(lines) == 1
     assert lines[0].endswith("https://ADDRESS-OF-THIS-MACHINE:4999")
     assert "--servercert pin-sha256:" in lines[0]
+
+
+@pytest.mark.parametrize("found", [None, "/usr/bin/ocsentry"], ids=["inactive environment", "on the path"])
+def test_init_names_the_program_as_the_shell_finds_it(bare_command_line, monkeypatch, found):
+    monkeypatch.setattr("shutil.which", lambda _: found)
+    monkeypatch.setattr("sys.argv", ["some where/bin/ocsentry"])
+    said = bare_command_line.ok("init", "--dir", bare_command_line.folder, "--demo")
+    program = "ocsentry" if found else f"'{Path.cwd()}/some where/bin/ocsentry'"
+    assert f"\n  {program} demo --config {bare_command_line.config}\n" in said
 
 
 def test_init_overwrites_nothing(command_line):
