@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which hook runs when: those of one session in their order, few of one user at a time, the users in turn.
 
-So slow hooks of one user delay no other user's hooks. At most 4096 wait; further ones fail.
+So slow hooks of one user delay no other user's hooks. At most 4096 wait; then the last of the user with the most fails.
 """
 
 from __future__ import annotations
@@ -94,14 +94,25 @@ class HookRunner:
 
     def _add(self, program: str, session: str, user: str, environment: Mapping[str, str]) -> asyncio.Future[HookResult]:
         job = _Job(program, session, user, environment)
-        if self._waiting_count >= MAX_WAITING:
-            self._end(job, HookResult("too many hooks wait"))
-            return job.done
         self._waiting.setdefault(user, deque()).append(job)
         self._waiting_count += 1
         self._note_ready(user)
         self._start_ready()
+        if self._waiting_count > MAX_WAITING:
+            self._displace(user)
         return job.done
+
+    def _displace(self, newest: str) -> None:
+        """Have the last hook of the user with the most fail, of ``newest`` if no other has more than that user."""
+        user = max(self._waiting, key=lambda user: len(self._waiting[user]))
+        if len(self._waiting[user]) == len(self._waiting.get(newest, ())):
+            user = newest
+        last = self._waiting[user].pop()
+        self._waiting_count -= 1
+        if not self._waiting[user]:
+            del self._waiting[user]
+        self._note_ready(user)
+        self._end(last, HookResult("too many hooks wait"))
 
     def _start_ready(self) -> None:
         """Start hooks while there are places. A place costs the same however many users wait."""

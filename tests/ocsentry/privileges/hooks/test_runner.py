@@ -107,6 +107,25 @@ async def test_the_number_at_once_and_waiting_is_bounded(programs, events, monke
 
 
 @pytest.mark.asyncio
+async def test_a_user_with_too_many_hooks_makes_none_of_another_fail(programs, events, monkeypatch):
+    monkeypatch.setattr(runner_module, "MAX_PROCESSES", 3)
+    monkeypatch.setattr(runner_module, "MAX_WAITING", 4)
+    runner = HookRunner(programs, ALL, events)
+    for number in range(10):
+        runner.disconnect(f"m{number}", "mallory", {"ID": f"m{number}"})
+    runner.disconnect("s1", "alice", {"ID": "s1"})
+    asking = asyncio.create_task(runner.connect("s2", "bob", {"ID": "s2"}))
+    await settle()
+    assert programs.started == [("disconnect", "m0"), ("disconnect", "m1"), ("disconnect", "s1")]
+    assert [(fields["session"], fields["problem"]) for _, fields in events.seen] == [
+        (f"m{number}", "too many hooks wait") for number in (6, 7, 8, 9, 5)
+    ]
+    await programs.let_go("disconnect", "s1")
+    await programs.let_go("connect", "s2")
+    assert await asking is True
+
+
+@pytest.mark.asyncio
 async def test_a_hook_that_is_not_configured_is_not_run(programs, events):
     runner = HookRunner(programs, ("disconnect",), events)
     assert not runner.has_connect
