@@ -21,6 +21,8 @@ ADD_NODES = (
     " SELECT i, 'x' || i, 'x', '1' FROM generate_series(1, :count) i"
 )
 ADD_BEATS = "INSERT INTO fleet.beats (node) SELECT i FROM generate_series(1, :count) i"
+AWAKE = "UPDATE fleet.uptime SET last = clock_timestamp() + interval '1 s', since = '2020-01-01'"
+DEAD_AFTER, LASTS = 3600.0, 7200.0  # seconds; longer than a test takes
 GIVE_BACK = "SELECT fleet.give_back_snapshot_v1(:node, 1)"
 FEW = "DELETE FROM fleet.snapshot_turns WHERE turn > :few"
 
@@ -32,7 +34,7 @@ def take(fleet_url):
     async def take(nodes, *, epoch=1):
         calls = Calls(fleet_url, 16)
         try:
-            rows = await asyncio.gather(*(calls.call(TAKE, (node, epoch, 10.0, 300.0)) for node in nodes))
+            rows = await asyncio.gather(*(calls.call(TAKE, (node, epoch, DEAD_AFTER, LASTS)) for node in nodes))
         finally:
             await calls.close()
         return [row[0] for ((row),) in rows]
@@ -71,17 +73,17 @@ async def test_one_that_is_given_back_goes_to_one_that_waits(take, many, ask):
     [
         "UPDATE fleet.nodes SET epoch = 2 WHERE id = :node",
         "UPDATE fleet.nodes SET state = 'left' WHERE id = :node",
-        "UPDATE fleet.beats SET seen_at = clock_timestamp() - interval '11 s' WHERE node = :node",
-        "UPDATE fleet.snapshot_turns SET taken_at = taken_at - interval '301 s' WHERE node = :node",
-        "UPDATE fleet.snapshot_turns SET taken_at = taken_at + interval '1 h' WHERE node = :node",
+        "UPDATE fleet.beats SET seen_at = clock_timestamp() - interval '3601 s' WHERE node = :node",
+        "UPDATE fleet.snapshot_turns SET taken_at = taken_at - interval '7201 s' WHERE node = :node",
+        "UPDATE fleet.snapshot_turns SET taken_at = taken_at + interval '9 h' WHERE node = :node",
     ],
     ids=["joined again", "left", "silent", "too long", "the clock went back"],
 )
 async def test_that_of_a_node_which_cannot_give_it_back_is_free(take, many, ask, change):
-    ask("UPDATE fleet.uptime SET last = clock_timestamp(), since = '2020-01-01'")
     told = await take(many)
     holder, waiting = (1 + told.index(turn) for turn in (7, 0))
     ask(change, node=holder)
+    ask(AWAKE)
     assert await take([waiting]) == [7]
 
 

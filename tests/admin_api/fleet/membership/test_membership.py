@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
@@ -175,7 +176,7 @@ class TestBeats:
         node.lease.end()
         node._ticker = asyncio.create_task(node._tick())
         why = (await node.seen.wait_for("fleet_cut_off"))["reason"]
-        assert why == "this server was busy with other work for 40 s, and sent no beats"
+        assert re.fullmatch(r"this server was busy with other work for [4-9]\d s, and sent no beats", why)
         monkeypatch.undo()
         await node.seen.wait_for("fleet_returned")
 
