@@ -25,7 +25,7 @@ from bench.machine import describe_machine
 from bench.report import replace_figures, shorten
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs/performance.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/performance/engine.md"
 MARKS = ("<!-- engine figures -->", "<!-- end of engine figures -->")
 
 

@@ -28,7 +28,9 @@ OUTSIDE = re.compile(r"\[([^\]]*)\]\((?:\.\./)+[^)]*\)")  # a file of the reposi
 def write_pages(target: Path) -> None:
     """The README becomes the first page. Links to files that are no pages become plain text."""
     shutil.copytree(ROOT / "docs", target)
-    for page in target.glob("*.md"):
+    pages = {page.relative_to(target).as_posix() for page in target.rglob("*.md")}
+    for name in pages:
+        page = target / name
         text = page.read_text().replace("](../README.md", "](index.md")
         page.write_text(OUTSIDE.sub(r"\1", text))
     readme = (ROOT / "README.md").read_text().replace("](docs/", "](").replace('src="docs/', 'src="')

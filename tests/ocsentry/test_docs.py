@@ -14,8 +14,14 @@ from ocsentry.configuration.model import load_config
 from sentry_engine import Policy, find_policy_issues, run_rule_tests
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")  # a file or folder of the project, in a page for developers
+
+
+def page_name(page):
+    return str(page.relative_to(ROOT))
+
+
 DEVELOPER_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "docs" / "architecture.md"]
 
 
@@ -62,7 +68,7 @@ def test_the_shipped_rule_files_pass_their_tests_together():
     assert find_policy_issues(policy) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_command_that_a_page_shows_exists(page):
     known = set(commands())
     groups = {words[0] for words in known if len(words) > 1} - {"sessions"}
@@ -77,7 +83,7 @@ def test_every_command_that_a_page_shows_exists(page):
 COOKBOOK = ROOT / "docs" / "cookbook.md"
 
 
-@pytest.mark.parametrize("page", [COOKBOOK, ROOT / "docs" / "first-hour.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [COOKBOOK, ROOT / "docs" / "first-hour.md"], ids=page_name)
 def test_every_snippet_of_a_configuration_is_one(page, tmp_path):
     shown = blocks(page, "toml")
     assert shown
@@ -96,8 +102,10 @@ def test_every_rule_of_the_cookbook_is_one():
 
 def test_the_site_has_every_page_once():
     """`make docs` shows what zensical.toml lists."""
-    listed = re.findall(r'"([\w-]+\.md)"', (ROOT / "contrib" / "docs" / "zensical.toml").read_text())
-    assert sorted(listed) == sorted(["index.md", *(page.name for page in (ROOT / "docs").glob("*.md"))])
+    listed = re.findall(r'"([\w/-]+\.md)"', (ROOT / "contrib" / "docs" / "zensical.toml").read_text())
+    assert sorted(listed) == sorted(
+        ["index.md", *(str(page.relative_to(ROOT / "docs")) for page in PAGES if ROOT / "docs" in page.parents)]
+    )
 
 
 def test_every_command_is_shown_on_some_page():
@@ -109,7 +117,7 @@ def test_every_command_is_shown_on_some_page():
     assert set(commands()) - shown == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_key_that_a_page_names_exists(page):
     reference = (ROOT / "docs" / "configuration.md").read_text()
     known = set()
@@ -131,14 +139,14 @@ def test_the_docs_list_exactly_the_existing_counters():
     assert set(re.findall(r"`((?:[rt]x|links|handshakes|accept)_[a-z_]+)`", operations)) - counters == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_links_have_targets(page):
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert missing == []
 
 
-@pytest.mark.parametrize("page", DEVELOPER_PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", DEVELOPER_PAGES, ids=page_name)
 def test_every_path_that_a_page_for_developers_names_exists(page):
     tops = {path.name for path in ROOT.iterdir()} - {".build"}  # what make writes
     named = [name for name in PATH.findall(page.read_text()) if name.split("/")[0] in tops]
@@ -146,7 +154,7 @@ def test_every_path_that_a_page_for_developers_names_exists(page):
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_test_that_a_page_names_exists(page):
     for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
         assert re.search(rf"def {name}\(", (ROOT / file).read_text()), f"{file}::{name}"
@@ -169,10 +177,12 @@ def test_the_architecture_names_every_folder_of_the_packages():
     assert [room for room in rooms if f"`{room}`" not in text] == []
 
 
-def test_the_readme_lists_every_page():
-    text = (ROOT / "README.md").read_text()
-    names = [str(page.relative_to(ROOT)) for page in PAGES if page.name != "README.md"]
-    assert [name for name in names if f"]({name})" not in text] == []
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=page_name)
+def test_every_page_is_listed(page):
+    """The README lists the pages of docs/, and docs/NAME.md those of docs/NAME/."""
+    below_docs = page.parent not in (ROOT, ROOT / "docs")
+    listing = page.parent.with_suffix(".md") if below_docs else ROOT / "README.md"
+    assert f"]({page.relative_to(listing.parent)})" in listing.read_text()
 
 
 def test_the_unit_runs_an_existing_command():

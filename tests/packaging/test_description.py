@@ -94,7 +94,13 @@ def test_the_wheel_has_four_packages_and_says_whose_they_are():
     assert {name.partition(".")[0] for name in packed} == {"admin_api", "ocsentry", "sentry_engine", "vpn_frontend"}
     assert [name for name in packed if "testing" in name.split(".")] == []
     assert "admin_api.store.migrations" in packed
-    pages = [page for pattern in setuptools["data-files"]["share/doc/ocsentry"] for page in ROOT.glob(pattern)]
-    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= {page.name for page in pages}
+    packed_pages = {
+        f"{folder}/{page.name}"
+        for folder, patterns in setuptools["data-files"].items()
+        for pattern in patterns
+        for page in ROOT.glob(pattern)
+    }
+    docs = ROOT / "docs"
+    assert {f"share/doc/ocsentry/{page.relative_to(docs)}" for page in docs.rglob("*.md")} <= packed_pages
     assert project["authors"]
     assert len(project["classifiers"]) > 3
