@@ -54,7 +54,7 @@ class Throttles:
 
     def of(self, host: str) -> UserThrottle:
         if host not in self._of_hosts:
-            self._of_hosts[host] = UserThrottle(self._failures)
+            self._of_hosts[host] = UserThrottle(self._failures, host)
         return self._of_hosts[host]
 
     def keep(self, hosts: Collection[str]) -> None:

@@ -2,7 +2,8 @@
 """Failed logins by user that the nodes of a fleet tell each other, so that ``user_throttle`` counts those of all. Pure.
 
 Nothing of a login waits for this. A user's first failures at a node are not told: they are slips. Users are told by
-MACs under a key that the nodes share, since a name may be anything that a client sends.
+MACs under a key that the nodes share, since a name may be anything that a client sends. Those of a virtual host's users
+begin with that of the host; those of the server's own are as nodes have them that know of no hosts here.
 """
 
 from __future__ import annotations

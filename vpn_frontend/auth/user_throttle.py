@@ -29,6 +29,8 @@ FORGET_AFTER = 180.0  # seconds for one failure
 MAX_DELAY = 60.0  # seconds between two attempts
 MAX_SCORE = FREE_FAILURES + 10.0  # so that half an hour after an attack no source waits
 SETS = 2048
+NAME_BYTES = 16  # of the MAC of a name
+HOST_BYTES = 8  # of the MAC of a virtual host's name, before those of its users
 WAYS = 8  # users in one set; when full, the one with the fewest failures is forgotten
 MAX_KNOWN = 32_768  # sources and devices of users; the one whose last login is longest ago is forgotten
 MIN_DEVICE_ID = 16  # characters; shorter ones are guessed
@@ -58,9 +60,14 @@ class _Failures:
 class UserThrottle:
     """Users are given by the name that the client sends; ``now`` is monotonic seconds."""
 
-    def __init__(self, shared: SharedFailures | None = None) -> None:
-        """``shared``: the failures at other nodes of a fleet count too."""
+    def __init__(self, shared: SharedFailures | None = None, host: str = "") -> None:
+        """``shared``: the failures at other nodes of a fleet count too.
+
+        ``host``: the virtual host whose users these are, so that a user of the same name elsewhere is another one.
+        Empty: the server's own.
+        """
         self._key = secrets.token_bytes(32) if shared is None else shared.key
+        self._host = self._mac(b"host", host.encode())[:HOST_BYTES] if host else b""
         self._shared = shared
         if shared is not None:
             shared.add(self)
@@ -88,7 +95,12 @@ class UserThrottle:
             self._shared.note(name, entry.score)
 
     def hear_failures(self, name: bytes, count: int, now: float) -> None:
-        """Other nodes have let ``count`` attempts of ``name`` pass, which failed: the next one is later here, too."""
+        """Other nodes have let ``count`` attempts of ``name`` pass, which failed: the next one is later here, too.
+
+        Nothing happens if it is the name of another host's user.
+        """
+        if name[:-NAME_BYTES] != self._host:
+            return
         entry = self._find(name) or self._add(name, now)
         entry.add(count, now)
         entry.delay(now)
@@ -106,7 +118,7 @@ class UserThrottle:
         return any(known in self._known for known in self._marks(user, address, device))
 
     def _name(self, user: str) -> bytes:
-        return self._mac(b"user", _fold(user))
+        return self._host + self._mac(b"user", _fold(user))
 
     def _find(self, name: bytes) -> _Failures | None:
         return next((entry for entry in self._set_of(name) if entry.user == name), None)
@@ -120,7 +132,7 @@ class UserThrottle:
         return entry
 
     def _set_of(self, name: bytes) -> list[_Failures]:
-        return self._sets[int.from_bytes(name[:4], "big") % SETS]
+        return self._sets[int.from_bytes(name[-4:], "big") % SETS]
 
     def _marks(self, user: str, address: Address, device: str) -> list[bytes]:
         name = _fold(user)
@@ -132,7 +144,7 @@ class UserThrottle:
 
     def _mac(self, *parts: bytes) -> bytes:
         text = b"".join([len(part).to_bytes(2, "big") + part for part in parts])
-        return hashlib.blake2b(text, key=self._key, digest_size=16).digest()
+        return hashlib.blake2b(text, key=self._key, digest_size=NAME_BYTES).digest()
 
 
 def _fold(user: str) -> bytes:

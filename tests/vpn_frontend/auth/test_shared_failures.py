@@ -3,9 +3,10 @@
 
 import pytest
 
-from vpn_frontend.auth import shared_failures
+from vpn_frontend.auth import shared_failures, user_throttle
 from vpn_frontend.auth.shared_failures import UNTOLD_FAILURES, SharedFailures
 from vpn_frontend.auth.user_throttle import FORGET_AFTER, FREE_FAILURES, MAX_DELAY, MAX_SCORE, UserThrottle
+from vpn_frontend.host_accounts import Throttles
 
 KEY = bytes(range(32))
 MANY = 16
@@ -65,6 +66,33 @@ def test_what_was_heard_is_not_told_on_and_is_forgotten_alike(nodes):
     assert tell(other, one) == []
     later = (MAX_SCORE - FREE_FAILURES) * FORGET_AFTER + 1
     assert [other[1].take("alice", later) for _ in range(9)] == [None] * 9
+
+
+def test_users_of_one_name_at_two_virtual_hosts_and_the_server_do_not_slow_each_other():
+    """Nodes that know of no hosts here tell of each user by the name alone: it counts as one of the server's own."""
+    one, other = SharedFailures(KEY), SharedFailures(KEY)
+    here, there = Throttles(one), Throttles(other)
+    hosts = ("", "lab.example", "shop.example")
+    throttles = {host: there.of(host) for host in hosts}
+    for failing in hosts:
+        fail(here.of(failing), "alice", 100)
+        for name, count in one.take_worst(MANY):
+            other.hear(name, count, 0.0)
+        slowed = [host for host, throttle in throttles.items() if throttle.take("alice", 0.0) is not None]
+        assert slowed == [*hosts[: hosts.index(failing) + 1]]
+    assert [throttle.take("bob", 0.0) for throttle in throttles.values()] == [None] * len(hosts)
+
+
+def test_a_name_of_another_host_takes_no_room(monkeypatch):
+    monkeypatch.setattr(user_throttle, "SETS", 1)
+    one, other = SharedFailures(KEY), SharedFailures(KEY)
+    here, there = UserThrottle(one, "lab.example"), UserThrottle(other, "shop.example")
+    fail(there, "alice", FREE_FAILURES + 1)
+    for number in range(MANY):
+        fail(here, f"user{number}", 100)
+    tell((one, here), (other, there))
+    assert there.take("alice", 0.0) is None
+    assert there.take("alice", 0.0) is not None, "it was not forgotten"
 
 
 def test_the_worst_are_told_and_the_rest_is_counted(nodes, monkeypatch):
