@@ -35,6 +35,14 @@ READ_COMMITTED = r"-c default_transaction_isolation=read\ committed"
 Row = tuple[Any, ...]
 
 
+def session_settings(statement_timeout: int) -> str:
+    """Options of libpq for a connection whose statements end after ``statement_timeout`` milliseconds.
+
+    No call is long enough to be worth compiling, which takes longer than the call, and memory of the connection.
+    """
+    return f"-c statement_timeout={statement_timeout} -c lock_timeout={statement_timeout} -c jit=off {READ_COMMITTED}"
+
+
 class NotAskedError(FleetSilentError):
     """The call was not sent: the database has done nothing."""
 
@@ -150,8 +158,7 @@ class Calls:
 
     async def _connect(self) -> psycopg.AsyncConnection[Row]:
         problem: Exception | None = None
-        limit = self._statement_timeout
-        settings = f"-c statement_timeout={limit} -c lock_timeout={limit} -c jit=off {READ_COMMITTED}"
+        settings = session_settings(self._statement_timeout)
         for attempt in self._hosts.in_turn():
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT / len(self._hosts)):

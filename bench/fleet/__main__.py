@@ -44,7 +44,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=40, help="blocks of a round (default 40)")
     parser.add_argument("--calls", type=int, default=5000, help="of each kind on the database (default 5000)")
     parser.add_argument("--quick", action="store_true", help="one short round, as a check")
-    parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing; show the results in FILE")
+    parser.add_argument(
+        "--load", type=Path, nargs="+", metavar="FILE", help="measure nothing; show the results in FILEs as one report"
+    )
     parser.add_argument(
         "--compare",
         type=Path,
@@ -66,7 +68,7 @@ def main() -> None:
     wanted = arguments()
     if wanted.compare:
         sys.exit(compare_runs(*wanted.compare))
-    report = Report.load([wanted.load]) if wanted.load else take(wanted, wanted.part or PARTS)
+    report = Report.load(wanted.load) if wanted.load else take(wanted, wanted.part or PARTS)
     print(page.tables(report))
     if wanted.publish:
         page.publish(report)

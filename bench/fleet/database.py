@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from admin_api.fleet.calls import STATEMENT_TIMEOUT, session_settings
 from admin_api.fleet.changes.changes import READ
 from admin_api.fleet.membership.beats import BEAT, JOIN
 from admin_api.fleet.sessions.admission import ADMIT, CLAIM, RELEASE
@@ -38,7 +39,8 @@ class Client:
     """One connection as a node has it, and what its process in PostgreSQL has spent."""
 
     def __init__(self, url: str) -> None:
-        self.connection = psycopg.connect(url, autocommit=True, prepare_threshold=None)
+        settings = session_settings(STATEMENT_TIMEOUT)
+        self.connection = psycopg.connect(url, autocommit=True, prepare_threshold=None, options=settings)
         (pid,) = self.ask("SELECT pg_backend_pid()")[0]
         self._schedstat = Path(f"/proc/{pid}/schedstat")
         self._memory = Path(f"/proc/{pid}/smaps_rollup")
@@ -50,10 +52,10 @@ class Client:
         """Seconds."""
         return int(self._schedstat.read_text().split()[0]) / 1e9
 
-    def private_memory(self) -> int:
-        """Bytes of the process that no other has."""
-        lines = self._memory.read_text().splitlines()
-        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_"))
+    def memory(self) -> int:
+        """Bytes of the process, with its share of what it has from its parent, without the buffers of all."""
+        (line,) = [line for line in self._memory.read_text().splitlines() if line.startswith("Pss_Anon:")]
+        return int(line.split()[1]) << 10
 
     def wal(self) -> int:
         (written,) = self.ask(WAL)[0]
@@ -75,7 +77,7 @@ def database(calls: int) -> Iterator[Sample]:
         yield from _sessions(client, me, other, calls)
         yield from _beats(client, me, calls)
         yield from _changes(client, url, me, calls)
-        yield Sample("PostgreSQL: memory of a connection", "MB", client.private_memory() / 1e6)
+        yield Sample("PostgreSQL: memory of a connection", "MB", client.memory() / 1e6)
         client.connection.close()
 
 
