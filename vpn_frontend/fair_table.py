@@ -51,6 +51,11 @@ class FairTable(Generic[ValueT]):
             del self._by_source[source]
         return value
 
+    def shrink_source(self, source: Source, size: int) -> list[ValueT]:
+        """Remove the oldest entries of ``source`` until it has at most ``size``. Returns the removed values."""
+        own = [*self._by_source.get(source, ())]
+        return [self._remove(key) for key in own[: max(0, len(own) - size)]]
+
     def shrink(self, size: int) -> list[ValueT]:
         """Remove entries until there are at most ``size``. Returns the removed values."""
         removed: list[ValueT] = []

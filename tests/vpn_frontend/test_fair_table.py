@@ -36,3 +36,12 @@ def test_what_is_replaced_or_removed_counts_for_its_source_no_more(table):
     assert (len(table), table.get("moved"), table.get("last")) == (2, 2, 4)
     assert sorted(table.shrink(0)) == [2, 4]
     assert table.oldest() is None
+
+
+def test_one_source_alone_can_be_bounded(table):
+    for number in range(4):
+        table.add(str(number), number, b"one")
+    table.add("other", 4, b"two")
+    assert table.shrink_source(b"one", 2) == [0, 1]
+    assert table.shrink_source(b"none", 0) == table.shrink_source(b"two", 1) == []
+    assert len(table) == 3

@@ -2,7 +2,8 @@
 """The method ``pam``: a conversation with the host's PAM stack, one round per question.
 
 The password of the first form answers the first prompt that hides its answer. Each further question is a form of its
-own. A conversation is a process that waits between two rounds, so their number is bounded: per address, and in all.
+own. A conversation is a process that waits between two rounds, so their number is bounded: per source, and in all.
+Where all places are taken, the source with the most of those that wait loses one.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from sentry_engine.records import dataclass
 from vpn_frontend.auth.external_user import find_external_user
 from vpn_frontend.auth.pam.conversation import MAX_ANSWER, MAX_PROMPTS, ConversationError, Ended, Phase, Question
 from vpn_frontend.auth.pam.verdict import SUCCESS, judge_end
+from vpn_frontend.auth.password.source_standing import source_key
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, FirstForm, Pending, Refused, Unavailable
+from vpn_frontend.fair_table import FairTable
 from vpn_frontend.protocol.login_form import Field, FieldKind, Form
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from vpn_frontend.auth.method import LoginRequest
     from vpn_frontend.auth.pam.conversation import Conversation, ConversationOpener
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import Address
 
 MAX_CONVERSATIONS = 64
-MAX_PER_ADDRESS = 4  # that wait for their user; the oldest of an address ends for a new one
+MAX_PER_SOURCE = 16  # that wait for their user, as of an office behind one address; the oldest ends for a new one
 MAX_USER = 64  # bytes
 ANSWER = "secondary_password"  # openconnect fills a one-time code into this field
 NEW, VERIFY = "new_password", "verify_password"  # AnyConnect's fields; openconnect sends the first as "password"
@@ -68,7 +71,7 @@ class PamMethod:
         self._step_deadline = step_deadline
         self._user_deadline = user_deadline
         self._running = 0
-        self._waiting: dict[str, _Waiting] = {}  # the oldest first
+        self._waiting: FairTable[_Waiting] = FairTable()
 
     def begin(self, login: LoginRequest) -> Outcome | Pending:
         if not login.submitted:
@@ -83,7 +86,7 @@ class PamMethod:
     def answer(self, state: object, fields: Mapping[str, str]) -> Outcome | Pending:
         if not isinstance(state, PamState):
             raise TypeError(f"a state of {type(state).__name__}")
-        waiting = self._waiting.pop(state.key, None)
+        waiting = self._waiting.pop(state.key)
         if waiting is None:
             return Refused("The login took too long. Please log in again.", "login_timeout", scored=False)
         waiting.expiry.cancel()
@@ -98,14 +101,13 @@ class PamMethod:
 
     def close(self) -> None:
         """End every conversation that waits for its user."""
-        for key in list(self._waiting):
-            self._end_waiting(key)
+        _end_all(self._waiting.shrink(0))
 
     async def _begin(self, login: LoginRequest) -> Outcome:
         if self._running + len(self._waiting) >= MAX_CONVERSATIONS:
             if not self._waiting:
                 return Unavailable("Too many logins at the moment. Please try again in a few seconds.")
-            self._end_waiting(next(iter(self._waiting)))
+            _end_all(self._waiting.shrink(len(self._waiting) - 1))
         self._running += 1
         try:
             async with asyncio.timeout(self._step_deadline):
@@ -167,24 +169,26 @@ class PamMethod:
         """Keep the conversation until its user answers."""
         fields = _make_fields(question)
         names = tuple(field.name for field in fields)
-        self._make_room(waiting.address)
+        source = source_key(waiting.address)
+        _end_all(self._waiting.shrink_source(source, MAX_PER_SOURCE - 1))
         key = secrets.token_hex(16)
         loop = asyncio.get_running_loop()
         waiting.expiry = loop.call_later(self._user_deadline, self._end_waiting, key)
-        self._waiting[key] = waiting
+        self._waiting.add(key, waiting, source)
         message = " ".join(question.messages) or "Please answer to go on."
         return Challenge(Form(fields, message, id="challenge"), PamState(key, names, asked))
 
-    def _make_room(self, address: Address) -> None:
-        same = [key for key, waiting in self._waiting.items() if waiting.address == address]
-        for key in same[: max(0, len(same) - MAX_PER_ADDRESS + 1)]:
-            self._end_waiting(key)
-
     def _end_waiting(self, key: str) -> None:
-        waiting = self._waiting.pop(key, None)
+        waiting = self._waiting.pop(key)
         if waiting is not None:
-            waiting.expiry.cancel()
-            waiting.conversation.close()
+            _end_all([waiting])
+
+
+def _end_all(ended: Iterable[_Waiting]) -> None:
+    """End conversations that wait no more."""
+    for waiting in ended:
+        waiting.expiry.cancel()
+        waiting.conversation.close()
 
 
 def _make_fields(question: Question) -> tuple[Field, ...]:

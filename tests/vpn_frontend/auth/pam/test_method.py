@@ -20,7 +20,7 @@ from vpn_frontend.auth.pam.conversation import (
     Question,
     parse_message,
 )
-from vpn_frontend.auth.pam.method import MAX_CONVERSATIONS, MAX_PER_ADDRESS, PamMethod
+from vpn_frontend.auth.pam.method import MAX_CONVERSATIONS, MAX_PER_SOURCE, PamMethod
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, FirstForm, Refused, Unavailable
 from vpn_frontend.protocol.login_form import FieldKind
 from vpn_frontend.testing import MemoryDirectory
@@ -247,13 +247,13 @@ async def test_an_answer_counts_once():
 
 
 @pytest.mark.asyncio
-async def test_one_address_holds_a_bounded_number_of_conversations():
+async def test_one_source_holds_a_bounded_number_of_conversations():
     method, opener = make(PASSWORD, CODE, DONE)
-    for _ in range(MAX_PER_ADDRESS + 3):
+    for _ in range(MAX_PER_SOURCE + 3):
         await begin(method)
-    assert [played.closed for played in opener.opened] == [True] * 3 + [False] * MAX_PER_ADDRESS
+    assert [played.closed for played in opener.opened] == [True] * 3 + [False] * MAX_PER_SOURCE
     await begin(method, address="192.0.2.2")
-    assert sum(not played.closed for played in opener.opened) == MAX_PER_ADDRESS + 1
+    assert sum(not played.closed for played in opener.opened) == MAX_PER_SOURCE + 1
 
 
 @pytest.mark.asyncio
@@ -279,6 +279,26 @@ async def test_waiting_users_give_way_to_new_logins_when_all_places_are_taken():
     assert [played.closed for played in opener.opened].index(False) == 1
     method.close()
     assert all(played.closed for played in opener.opened)
+
+
+@pytest.mark.asyncio
+async def test_a_source_of_many_addresses_ends_no_conversation_of_another():
+    method, opener = make(PASSWORD, CODE, DONE)
+    challenge = await begin(method)
+    for number in range(2 * MAX_CONVERSATIONS):
+        assert isinstance(await begin(method, address=f"2001:db8:0:{number:x}::7"), Challenge)
+    assert sum(not played.closed for played in opener.opened) == MAX_PER_SOURCE + 1
+    assert isinstance(await answer(method, challenge, secondary_password="1"), Accepted)
+
+
+@pytest.mark.asyncio
+async def test_when_all_places_are_taken_the_source_with_the_most_gives_way():
+    method, opener = make(PASSWORD, CODE, DONE)
+    challenge = await begin(method)
+    for number in range(MAX_CONVERSATIONS):
+        await begin(method, address=f"198.51.100.{number // MAX_PER_SOURCE}")
+    assert sum(not played.closed for played in opener.opened) == MAX_CONVERSATIONS
+    assert isinstance(await answer(method, challenge, secondary_password="1"), Accepted)
 
 
 @pytest.mark.asyncio
