@@ -88,8 +88,8 @@ class Store:
         """Open the database of ``url`` (``sqlite:///file`` or ``postgresql+psycopg://...``) and upgrade its schema.
 
         ``serving``: for a server, which claims the database for itself and checks the file first. ``node``: its name
-        in a fleet, whose nodes share the database. Raises
-        ``StoreInUseError``, ``StoreDamagedError``, ``DriverMissingError``, or the database's error.
+        in a fleet, whose nodes share the database. Raises ``StoreInUseError``, ``StoreDamagedError``,
+        ``StoreNewerError``, ``DriverMissingError``, or the database's error.
         """
         parsed = _with_driver(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:

@@ -26,6 +26,10 @@ class StoreDamagedError(Exception):
     """The database file is not one, or its pages contradict each other."""
 
 
+class StoreNewerError(Exception):
+    """The database has the schema of a later version of this program, which this one can neither read nor change."""
+
+
 def is_unavailable(error: BaseException) -> bool:
     """True if the database itself failed, so that the same work may succeed later."""
     return isinstance(error, UNAVAILABLE) or type(error) is DatabaseError

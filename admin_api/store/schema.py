@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from admin_api.store import migrations
+from admin_api.store.failures import StoreNewerError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -22,12 +23,18 @@ GIVEN_UP = ("55P03", "40P01")  # SQLSTATE: lock not available, deadlock detected
 def upgrade(connection: Connection) -> str | None:
     """Run all pending migrations, in the open transaction of ``connection``.
 
-    Returns the schema's revision before; ``None`` if the database had no schema. Raises the database's error: one that
-    ``is_contended`` where others use the tables, which wait behind this transaction for as long as it waits.
+    Returns the schema's revision before; ``None`` if the database had no schema. Raises ``StoreNewerError``, or the
+    database's error: one that ``is_contended`` where others use the tables, which wait behind this transaction for as
+    long as it waits.
     """
-    before = _read_revision(connection)
-    if before == newest_revision():
+    before, known = _read_revision(connection), _revisions()
+    if before == max(known):
         return before
+    if before is not None and before not in known:
+        raise StoreNewerError(
+            f"store.url: {connection.engine.url.database} has the schema {before} of a later version; "
+            f"this one knows those up to {max(known)}: install the later version, or restore a copy from before its first start"
+        )
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_WAIT}"))
     from alembic import command  # noqa: PLC0415 - most starts find the newest schema: it takes long to import
@@ -48,8 +55,12 @@ def is_contended(error: DBAPIError) -> bool:
 
 def newest_revision() -> str:
     """The name of the last migration, by the number that its file begins with."""
+    return max(_revisions())
+
+
+def _revisions() -> set[str]:
     files = Path(next(iter(migrations.__path__)), "versions").glob("[0-9]*_*.py")
-    return max(path.name.partition("_")[0] for path in files)
+    return {path.name.partition("_")[0] for path in files}
 
 
 def _read_revision(connection: Connection) -> str | None:

@@ -52,11 +52,17 @@ def _alone(failed: str) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from admin_api.store.copying import CopyError
-    from admin_api.store.failures import DriverMissingError, StoreDamagedError, StoreInUseError, describe_failure
+    from admin_api.store.failures import (
+        DriverMissingError,
+        StoreDamagedError,
+        StoreInUseError,
+        StoreNewerError,
+        describe_failure,
+    )
 
     try:
         yield
-    except (CopyError, DriverMissingError, StoreDamagedError) as error:
+    except (CopyError, DriverMissingError, StoreDamagedError, StoreNewerError) as error:
         raise CommandError(str(error)) from error
     except StoreInUseError as error:
         raise CommandError(f"a server uses the database: {error}") from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A damaged SQLite file: a server refuses to start on it, and says which file and what to do."""
+"""A file that cannot be used: a server refuses to start on it, and says which file and what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from admin_api.store import Store
-from admin_api.store.failures import StoreDamagedError
+from admin_api.store.failures import StoreDamagedError, StoreNewerError
 
 pytestmark = pytest.mark.asyncio
 
@@ -64,3 +64,14 @@ async def test_a_server_does_not_start_on_a_damaged_file(store_url, damage):
 async def test_a_sound_file_is_opened(store_url):
     await made(store_url)
     await (await Store.open(store_url, serving=True)).close()
+
+
+async def test_a_file_of_a_later_version_is_told_with_what_to_do(store_url):
+    """After a downgrade of the package."""
+    path = await made(store_url)
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreNewerError) as error:
+        await Store.open(store_url, serving=True)
+    for part in (f"store.url: {path}", "9999", "install the later version"):
+        assert part in str(error.value)
