@@ -33,7 +33,8 @@ def upgrade(connection: Connection) -> str | None:
     if before is not None and before not in known:
         raise StoreNewerError(
             f"store.url: {connection.engine.url.database} has the schema {before} of a later version; "
-            f"this one knows those up to {max(known)}: install the later version, or restore a copy from before its first start"
+            f"this one knows those up to {max(known)}: install the later version, or restore a copy from before its "
+            "first start"
         )
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_WAIT}"))
