@@ -18,6 +18,7 @@
 #   make native-sanitized   the native cores under ASan and UBSan (OCSENTRY_LEAKS=1: and LeakSanitizer)
 #   make native-coverage    lines and branches of the cores that their tests reach; takes minutes
 #   make native-races       their threads under ThreadSanitizer; takes minutes
+#   make help       these lines              make clean     removes all of it, the demo too; wolfSSL's build stays in ~/.cache/ocsentry
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -45,7 +46,7 @@ RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_blocks.py tes
     tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
     tests/vpn_frontend/native/tunnel/test_session.py
 
-.PHONY: build run demo-fleet test lint unit e2e native-sanitized native-coverage native-races fuzz-short bench fuzz soak lock sbom audit supply deb rpm apk wheel engine-wheel release package-test licences reproducible man docs pictures clean
+.PHONY: build run demo-fleet test lint unit e2e native-sanitized native-coverage native-races fuzz-short bench fuzz soak lock sbom audit supply deb rpm apk wheel engine-wheel release package-test licences reproducible man docs pictures help clean
 
 # Also where the environment forbids Python to write byte code: compiling the sources takes half of a start.
 build: $(VENV)/.built
@@ -248,5 +249,9 @@ licences: build
 reproducible: build
 	tests/native/reproducible.sh
 
+help:
+	@sed -n 's/^#   make/make/p' Makefile
+
 clean:
-	rm -rf .build build *.egg-info $(VENV) sentry_engine/*.so vpn_frontend/*.so
+	rm -rf .build build *.egg-info $(VENV) sentry_engine/*.so vpn_frontend/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
