@@ -9,7 +9,8 @@ asserted again. A database that may have lost its newest commits may also have l
 
 A look reads ``PART_SIZE`` sessions at most, in the order of their ids, and the next one goes on behind them: what it
 costs does not grow with the sessions of the node. It reads all of them where something may have been left behind: after
-another start of the database, a restore, and a claim of whose end this node has not heard.
+another start of the database, a restore, and a claim of whose end this node has not heard. Of what differs only the
+parts are read again: on a node whose clients come and go something differs at each look.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import EventSink
 
 Pair = tuple[str, int]  # id and generation of a session
+Span = tuple[str, str | None]  # ids behind the first, up to the second; None: to the end. The same twice: one part
+EVERYTHING: Span = ("", None)
 OWN = " FROM fleet.own_part_v1(%s, %s, %s)"
 PART = (
     "SELECT count(*), coalesce(sum(generation), 0)::bigint,"
@@ -75,7 +78,7 @@ class Comparison:
         self._unended: set[str] = set()  # rows of the journal without either
         self._count_unsettled = unsettled
         self._after = ""  # the next look is at sessions behind this id
-        self._is_second = False  # the next look is at the part that differed at the last
+        self._again: list[Span] = []  # what differed at the last look, for the next one
         self._doubts = self._unsettled = self._looks_left = self._whole_left = 0
 
     async def look(self, here: Carried) -> None:
@@ -97,20 +100,27 @@ class Comparison:
             self._looks_left -= 1
 
     async def _compare(self, node: int, here: Carried) -> None:
-        """The next part of the sessions, or all; where they differ, the same once more at the next look."""
-        whole = self._whole_left > 0
-        first = "" if whole else self._after
-        surplus, missing = set[Pair](), set[Pair]()
-        after: str | None = first
-        while after is not None:
-            after = await self._compare_part(node, here, after, surplus, missing)
-            if not whole:
+        """All sessions, what differed at the last look, or the next part of them."""
+        whole, again = self._whole_left > 0, self._again
+        spans = [EVERYTHING] if whole else again or [(self._after, self._after)]
+        surplus, missing, differing = set[Pair](), set[Pair](), list[Span]()
+        after: str | None = ""
+        reached = ""
+        for first, last in spans:
+            after = max(first, reached)
+            while after is not None and (last is None or after < last or after == first):
+                found = len(surplus) + len(missing)
+                end = await self._compare_part(node, here, after, surplus, missing)
+                if len(surplus) + len(missing) > found:
+                    differing.append((after, end))
+                after = end
+            if after is None:
                 break
-        differs = bool(surplus or missing)
-        again = differs and not self._is_second  # only once: while sessions come and go, each look may differ
-        self._is_second = again
-        self._after = first if again else after or ""
-        self._whole_left = max(self._whole_left - 1, int(whole and differs))
+            reached = after
+        if not whole and not again:
+            self._after = after or ""
+        self._again = differing if whole or not again else []  # only once: each look may differ
+        self._whole_left = max(self._whole_left - 1, 0)
         self._judge(surplus, missing)
 
     async def _compare_part(

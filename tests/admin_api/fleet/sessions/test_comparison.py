@@ -200,6 +200,30 @@ class TestParts:
             for _ in range(LOOKS + 1):
                 await compare(**held)
 
+    async def test_of_all_that_are_looked_at_only_parts_that_differ_are_read_again(
+        self, node, compare, held, ask, monkeypatch
+    ):
+        """Parts of two, two and one; in the first another session is on its way at each look, as on a busy node."""
+        *left, surplus = held
+        left = dict.fromkeys(left, 1)
+        node.membership.doubts += 1
+        for look in range(LOOKS - 1):
+            await compare(**left, **{surplus: 1}, **{f"s{look:032x}": 1})
+        asked, call = [], node.calls.call
+
+        async def note(statement, *values):
+            asked.append(statement)
+            return await call(statement, *values)
+
+        monkeypatch.setattr(node.calls, "call", note)
+        counts = []
+        for look in range(LOOKS - 1, LOOKS + 3):
+            asked.clear()
+            await compare(**left, **{f"s{look:032x}": 1})
+            counts.append(asked.count(PART))
+        assert counts == [3, 2, 1, 1], "all, the first and the last, and the parts in turn: the first, which differs"
+        assert ask(LOST) == [(surplus[1:],)]
+
     @pytest.mark.parametrize("why", ["a doubt", "a claim without an answer", "a claim that its client left"])
     async def test_where_something_may_be_left_behind_all_are_looked_at_at_once(
         self, node, compare, held, ask, why, monkeypatch
