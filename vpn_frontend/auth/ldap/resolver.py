@@ -22,8 +22,11 @@ MAX_ADDRESSES = 8  # of one name that are tried
 
 
 def look_up(host: str) -> list[str]:
-    """The addresses of ``host``. Blocks. Raises ``OSError``."""
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    """The addresses of ``host``. Blocks. Raises ``OSError``, also for what cannot be a name (an empty label)."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise OSError(0, f"{host} is no name of a host ({error})") from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))[:MAX_ADDRESSES]
 
 

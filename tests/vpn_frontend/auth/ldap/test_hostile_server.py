@@ -10,6 +10,7 @@ import pytest
 from sansldap import LDAPResultCode
 
 from lab.services.directory_server import make_authority
+from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.auth.ldap.hostile_server import Script, entry, listening
 from tests.vpn_frontend.auth.scripted import outcome_of
 from vpn_frontend.auth.ldap.connection import LdapConnection, LdapError
@@ -169,6 +170,18 @@ async def test_a_connection_that_the_server_closed_while_idle_costs_no_login():
         kept.close()
         assert isinstance(await log_in(method), Accepted)
         assert script.connections == 2
+        pool.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("host", ["dc..example.org", f"{'d' * 64}.example.org"], ids=["empty-label", "long-label"])
+async def test_a_host_that_is_no_name_is_told(host):
+    """Python refuses it with another error than an unknown name. The second login finds no look-up under way."""
+    async with listening(Script()) as server:
+        method, pool = make(replace(server, host=host), deadline=TIMEOUT)
+        for _ in range(2):
+            with pytest.raises(LdapError, match="is no name of a host"):
+                await log_in(method)
         pool.close()
 
 
