@@ -7,8 +7,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-#define ENTRIES_PER_SESSION 4u       /* two table at half load */
+#define ENTRIES_PER_SESSION 4u      /* two addresses, at half load */
+#define FIRST_SIZE 1024u            /* entries: six pages */
 
 static uint32_t slot_of(const struct gw_address_table *table, const uint8_t address[16])
 {
@@ -26,24 +29,30 @@ static bool is_none(const uint8_t address[16])
     return memcmp(address, none, 16) == 0;
 }
 
+static void use_size(struct gw_address_table *table, uint32_t size)
+{
+    table->entries = table->reserved + size;
+    table->mask = size - 1;
+}
+
 int gw_address_table_init(struct gw_address_table *table, uint32_t max_sessions, uint64_t seed)
 {
     uint32_t size = 16;
 
     while (size / ENTRIES_PER_SESSION < max_sessions)
         size *= 2;
-    table->entries = calloc(size, sizeof(*table->entries));
-    if (!table->entries)
+    *table = (struct gw_address_table){ .largest = size, .seed = seed };
+    table->reserved = calloc(2 * (size_t)size, sizeof(*table->reserved));
+    if (!table->reserved)
         return -ENOMEM;
-    table->mask = size - 1;
-    table->seed = seed;
+    use_size(table, size < FIRST_SIZE ? size : FIRST_SIZE);
     return 0;
 }
 
 void gw_address_table_free(struct gw_address_table *table)
 {
-    free(table->entries);
-    table->entries = NULL;
+    free(table->reserved);
+    table->reserved = table->entries = NULL;
 }
 
 /* Returns the entry of the address, or the empty one where it would go. There always is one. */
@@ -56,6 +65,27 @@ static struct gw_address_entry *seek(const struct gw_address_table *table, const
     return &table->entries[i];
 }
 
+/* Gives the whole pages between the two back to the kernel. They are not used again, so a failure costs memory only. */
+static void release(struct gw_address_entry *begin, struct gw_address_entry *end)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)begin + page - 1) & ~(page - 1);
+    uintptr_t behind = (uintptr_t)end & ~(page - 1);
+
+    if (behind > first)
+        madvise((void *)first, behind - first, MADV_DONTNEED);
+}
+
+static void grow(struct gw_address_table *table)
+{
+    struct gw_address_entry *former = table->entries, *end = former + table->mask + 1;
+
+    use_size(table, 2 * (table->mask + 1));
+    for (struct gw_address_entry *entry = former; entry < end; entry++)
+        if (entry->session)
+            *seek(table, entry->address) = *entry;
+    release(former, end);
+}
+
 void gw_address_table_add(struct gw_address_table *table, const uint8_t address[16], uint64_t session)
 {
     struct gw_address_entry *route;
@@ -63,6 +93,11 @@ void gw_address_table_add(struct gw_address_table *table, const uint8_t address[
     if (is_none(address))
         return;
     route = seek(table, address);
+    if (!route->session && 2 * table->count > table->mask && table->mask + 1 < table->largest) {
+        grow(table);
+        route = seek(table, address);
+    }
+    table->count += !route->session;
     memcpy(route->address, address, 16);
     route->session = session;
 }
@@ -75,6 +110,7 @@ void gw_address_table_remove(struct gw_address_table *table, const uint8_t addre
     if (!hole->session || hole->session != session)
         return;
     hole->session = 0;
+    table->count--;
     /* Close the gap: an entry that probing pushed past the hole moves back into it. */
     for (i = (uint32_t)(hole - table->entries + 1) & table->mask; table->entries[i].session; i = (i + 1) & table->mask) {
         uint32_t home = slot_of(table, table->entries[i].address);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The table of inner addresses: against an array of all addresses, and its spread over hosts of one network.
+ * The table of inner addresses: against an array of all addresses, its spread over hosts of one network, and its growth.
  */
 #include "packet/address.h"
 #include "tables/address_table.h"
@@ -12,6 +12,9 @@
 
 #define SESSIONS 256u
 #define HOSTS 512u                  /* two addresses each */
+#define MANY_SESSIONS 4096u
+#define MANY_HOSTS 8192u
+#define SMALLEST 1024u              /* size of a table that was not given more */
 #define LONGEST_RUN 32u             /* of full entries; at half load a good hash has runs of about 20 */
 
 static uint32_t random_state = 1;
@@ -85,10 +88,66 @@ static void test_hosts_of_a_network_are_spread(void)
         }
 }
 
+/* Empty entries of a table much larger than its content would take memory as well: a hash reaches all of its pages. */
+static void test_it_grows_with_its_content(void)
+{
+    struct gw_address_table table;
+    uint8_t address[16];
+
+    assert(!gw_address_table_init(&table, MANY_SESSIONS, 77));
+    for (uint32_t host = 0; host < MANY_HOSTS; host++) {
+        uint32_t size;
+
+        address_of(host, address);
+        gw_address_table_add(&table, address, host + 1);
+        gw_address_table_add(&table, address, host + 2);    /* in place of the other, no further entry */
+        size = table.mask + 1;
+        assert(table.count == host + 1 && table.count <= size / 2 && (size == SMALLEST || table.count > size / 4));
+    }
+    for (uint32_t host = 0; host < MANY_HOSTS; host++) {
+        address_of(host, address);
+        assert(gw_address_table_find(&table, address) == host + 2);
+        gw_address_table_remove(&table, address, host + 2);
+        assert(!gw_address_table_find(&table, address) && table.count == MANY_HOSTS - 1 - host);
+    }
+    gw_address_table_free(&table);
+}
+
+/* Addresses come and go around the sizes at which it doubles. */
+static void test_it_keeps_its_content_as_it_grows(void)
+{
+    static uint64_t sessions[MANY_HOSTS];
+    struct gw_address_table table;
+    uint8_t address[16];
+
+    assert(!gw_address_table_init(&table, MANY_SESSIONS, 78));
+    for (uint32_t round = 0; round < 4 * MANY_HOSTS; round++) {
+        uint32_t host = draw(MANY_HOSTS), other = draw(MANY_HOSTS);
+
+        address_of(host, address);
+        gw_address_table_add(&table, address, round + 1);
+        sessions[host] = round + 1;
+        if (round % 4 == 0) {
+            address_of(other, address);
+            gw_address_table_remove(&table, address, sessions[other]);
+            sessions[other] = 0;
+        }
+        if (round % 1024 == 0)
+            for (uint32_t i = 0; i < MANY_HOSTS; i++) {
+                address_of(i, address);
+                assert(gw_address_table_find(&table, address) == sessions[i]);
+            }
+    }
+    assert(table.mask + 1 == 2 * MANY_HOSTS);
+    gw_address_table_free(&table);
+}
+
 int main(void)
 {
     test_it_finds_what_an_array_holds();
     test_hosts_of_a_network_are_spread();
+    test_it_grows_with_its_content();
+    test_it_keeps_its_content_as_it_grows();
     puts("ok");
     return 0;
 }
