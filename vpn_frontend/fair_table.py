@@ -2,7 +2,8 @@
 """A table that peers fill, in which one source cannot take the places of the others. Pure.
 
 Where there are too many entries, the oldest of the source with the most of them gives way: a flood from one source
-forgets its own entries. Of sources with equally many, the one that came first.
+forgets its own entries. Of sources with equally many, the one that has had as many for longest. Each step takes
+the same time however many sources there are, since a flood may come from as many as there are places.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ class FairTable(Generic[ValueT]):
     def __init__(self) -> None:
         self._entries: OrderedDict[str, tuple[ValueT, Source]] = OrderedDict()
         self._by_source: dict[Source, OrderedDict[str, None]] = {}
+        self._by_count: dict[int, OrderedDict[Source, None]] = {}  # sources by the number of their entries
+        self._most = 0  # the largest of those numbers
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -37,7 +40,9 @@ class FairTable(Generic[ValueT]):
         """Add the newest entry. One of that key is replaced."""
         self.pop(key)
         self._entries[key] = value, source
-        self._by_source.setdefault(source, OrderedDict())[key] = None
+        own = self._by_source.setdefault(source, OrderedDict())
+        own[key] = None
+        self._recount(source, len(own) - 1, len(own))
 
     def pop(self, key: str) -> ValueT | None:
         """Remove an entry. Returns its value; ``None``: there is none of that key."""
@@ -47,6 +52,7 @@ class FairTable(Generic[ValueT]):
         value, source = entry
         own = self._by_source[source]
         del own[key]
+        self._recount(source, len(own) + 1, len(own))
         if not own:
             del self._by_source[source]
         return value
@@ -60,9 +66,21 @@ class FairTable(Generic[ValueT]):
         """Remove entries until there are at most ``size``. Returns the removed values."""
         removed: list[ValueT] = []
         while len(self._entries) > size:
-            most = max(self._by_source.values(), key=len)
-            removed.append(self._remove(next(iter(most))))
+            source = next(iter(self._by_count[self._most]))
+            removed.append(self._remove(next(iter(self._by_source[source]))))
         return removed
+
+    def _recount(self, source: Source, before: int, now: int) -> None:
+        """``source`` had ``before`` entries, and has one more or less."""
+        if before:
+            same = self._by_count[before]
+            del same[source]
+            if not same:
+                del self._by_count[before]
+        if now:
+            self._by_count.setdefault(now, OrderedDict())[source] = None
+        if now > self._most or self._most not in self._by_count:
+            self._most = now
 
     def _remove(self, key: str) -> ValueT:
         value = self._entries[key][0]

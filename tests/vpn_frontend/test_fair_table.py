@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vpn_frontend.fair_table import FairTable
 
@@ -45,3 +47,23 @@ def test_one_source_alone_can_be_bounded(table):
     assert table.shrink_source(b"one", 2) == [0, 1]
     assert table.shrink_source(b"none", 0) == table.shrink_source(b"two", 1) == []
     assert len(table) == 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.booleans())), st.integers(0, 6))
+def test_what_gives_way_is_the_oldest_of_a_source_with_the_most(steps, size):
+    table, model = FairTable(), {}
+    for key, source, add in steps:
+        model.pop(key, None)
+        if add:
+            table.add(str(key), key, bytes([source]))
+            model[key] = source
+        else:
+            table.pop(str(key))
+    for removed in table.shrink(size):
+        held = list(model.values())
+        source = model[removed]
+        assert held.count(source) == max(map(held.count, held))
+        assert removed == next(key for key in model if model[key] == source)
+        del model[removed]
+    assert len(table) == len(model) <= max(size, 0)
+    assert all(table.get(str(key)) == key for key in model)
