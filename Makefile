@@ -25,7 +25,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 10 --timeout 60
 # Installs from lock files alone: every file is checked against its hash, and nothing else is resolved or built from.
-PIP_LOCKED := $(PIP) install --require-hashes --no-deps --no-build-isolation
+PIP_LOCKED := $(PIP) install --require-hashes --no-deps --no-build-isolation --use-pep517
 FUZZ_SECONDS ?= 600
 SOAK_ROUNDS ?= 500
 SOAK_SECONDS ?= 3600
