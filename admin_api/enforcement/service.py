@@ -5,8 +5,8 @@ One lock serialises changes of the policy. Each is atomic: compile, put into the
 commit fails, the engine gets the earlier policy back. When a change returns, it applies to new sources, and every live
 session that it refuses has been disconnected. Changes run on threads of their own (``workers``), and wait for no trial.
 
-A second lock serialises what changes the engine, blocks included. It is never held while the store is waited for or a
-policy is compiled: neither holds up a block.
+A second lock serialises what changes the engine, blocks included. It is never held while the store is waited for, or
+rules are read and checked: neither holds up a block. A block waits for the swap of a policy, which makes its plan.
 """
 
 from __future__ import annotations
