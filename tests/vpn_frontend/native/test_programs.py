@@ -48,6 +48,11 @@ PROGRAMS = {
         "tables/prefix_table.c",
         "queues/mailbox.c",
     ],
+    "tun/test_order": [
+        "tun/queue.c",
+        "runtime/busy_links.c",
+        *(f"packet/{name}.c" for name in ("ack_filter", "checksum", "gro", "gso")),
+    ],
     "tls/test_hello": ["tls/hello.c"],
     "tls/test_late_messages": [],
     "tls/test_fips": ["tls/fips.c"],
@@ -56,6 +61,7 @@ PROGRAMS = {
     "connections/test_source_eviction": ["connections/source_eviction.c", "connections/source_table.c"],
 }
 OPTIONS = {
+    "tun/test_order": ["-Wl,--wrap=ioctl"],
     "tls/test_fips": ["-DHAVE_FIPS"],
     "aes_gcm/test_vaes_gcm": [f"-Wl,@{NATIVE}/aes_gcm/aes_gcm.wrap"],
 }

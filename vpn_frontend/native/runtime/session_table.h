@@ -29,6 +29,7 @@ struct gw_session {
     bool open;                      /* the owner has seen GW_MSG_SESSION_OPEN */
     bool idle_told;
     bool probe_wanted;              /* Python waits for GW_SESSION_ALIVE */
+    bool second_queue;              /* its last packet was for its worker's second TUN queue */
     struct gw_session_config config;
     struct gw_limits *limits;       /* owned; NULL: none. See limits/limits.h */
     uint32_t mtu;                   /* largest inner packet for the client now */

@@ -204,14 +204,31 @@ static uint32_t largest_packet(const struct gw_session *session)
     return session->config.mtu > session->mtu ? session->config.mtu : session->mtu;
 }
 
-void gw_tun_write(struct gw_worker *worker, const struct gw_session *session, const uint8_t *packet, size_t size)
+/* The queue for a packet of the session. What GRO holds of it for the other one leaves first: the kernel handles packets in the order
+ * of the writes, whatever queue they are written to. */
+static struct gw_tun_queue *choose(struct gw_worker *worker, struct gw_session *session)
 {
-    struct gw_tun_queue *queue = &worker->tuns[worker->tun_count > 1 && worker->now < session->rate.busy_until];
+    bool second = worker->tun_count > 1 && worker->now < session->rate.busy_until;
+
+    if (second != session->second_queue) {
+        if (worker->vnet)
+            gw_gro_flush(&worker->tuns[session->second_queue].gro);
+        session->second_queue = second;
+    }
+    return &worker->tuns[second];
+}
+
+void gw_tun_write(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size)
+{
     const struct virtio_net_hdr plain = { 0 };
+    struct gw_tun_queue *queue;
 
     if (!worker->tun_count) {
         gw_count(worker, GW_STAT_rx_tun_full);
-    } else if (worker->vnet) {
+        return;
+    }
+    queue = choose(worker, session);
+    if (worker->vnet) {
         queue->gro.loss = 3 * largest_packet(session);
         gw_gro_take(&queue->gro, packet, size);
     } else {

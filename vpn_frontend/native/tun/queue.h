@@ -14,7 +14,7 @@
 int gw_tun_add(struct gw_worker *worker, int fd, uint32_t allowed);
 /* Writes a checked packet from `session` to its queue, perhaps only at the next flush. What the device refuses is counted
  * (rx_tun_full). */
-void gw_tun_write(struct gw_worker *worker, const struct gw_session *session, const uint8_t *packet, size_t size);
+void gw_tun_write(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size);
 /* A queue failed with `error`, a positive errno. If that means a deleted device, no queue is polled any more and GW_TUN_DOWN is
  * sent, once. A device that is only down (EIO) may come up again. */
 void gw_tun_failed(struct gw_worker *worker, int error);
