@@ -15,6 +15,7 @@ from admin_api.http.request_metrics import RequestMetrics
 from admin_api.long_operations import Operations
 from admin_api.metrics.facts import ServerFacts
 from admin_api.metrics.login_metrics import LoginMetrics
+from admin_api.metrics.state_saves import StateSaves
 from admin_api.one_time_codes import OneTimeCodes
 from admin_api.ports import NoFeeds, NoWebhooks
 from admin_api.time_series import TimeSeries
@@ -75,6 +76,7 @@ class Services:
     throttle: Throttle = field(default_factory=Throttle)
     request_metrics: RequestMetrics = field(default_factory=RequestMetrics)
     login_metrics: LoginMetrics = field(default_factory=LoginMetrics)
+    state_saves: StateSaves = field(default_factory=StateSaves)
     facts: ServerFacts = field(default_factory=ServerFacts)
     hosts: Collection[str] = ()
     feeds: FeedControl = field(default_factory=NoFeeds)

@@ -78,6 +78,7 @@ class _Lib:
     SE_CORE_ABI: int
     SE_FOREVER: int
     SE_MAX_KEPT_RULES: int
+    SE_MAX_PENALTIES: int
     SE_NO_ACTION: int
     SE_NO_LIMIT: int
     SE_CORE_SETS: int
@@ -170,6 +171,16 @@ class _Lib:
     def se_core_restore_burst(self, core: CorePointer, burst: BurstRow, now: float) -> None: ...
     def se_core_take_changed(
         self, core: CorePointer, first_set: Array[int], out: Array[ChangedRow], room: int
+    ) -> int: ...
+    def se_core_compare_policies(self, core: CorePointer, before: PolicyPointer, after: PolicyPointer) -> int: ...
+    def se_core_list_known(
+        self,
+        core: CorePointer,
+        now: float,
+        most: int,
+        out: Array[ChangedRow],
+        count: Array[int],
+        left_out: Array[int],
     ) -> int: ...
     def se_core_take_overflow(self, core: CorePointer) -> bool: ...
     def se_core_take_lost(self, core: CorePointer, out: Array[ChangedRow], room: int) -> int: ...

@@ -6,34 +6,50 @@ Blocks are not part of it: their own table is written as they are set.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from admin_api.metrics.state_saves import StateSaves
 from admin_api.store.policy.table_snapshot import ROWS_AT_A_TIME, RenderedRows, render_changes
 from admin_api.store.tables import StoredLocation, StoredPenalty, StoredSource
 from sentry_engine import Reason, State
+from sentry_engine.addresses import pack_network, render_network
+from sentry_engine.cores.interface import ChangesUnknownError
 from sentry_engine.engine.saved_state import MAX_SOURCES, SavedPenalty, SavedSource, SavedUser
-from sentry_engine.engine.state_changes import StateChanges
 from sentry_engine.gc_pause import collector_paused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from admin_api.store import Store, UnitOfWork
+    from admin_api.store.columns import Base
+    from admin_api.store.policy.table_snapshot import TableSnapshot
     from admin_api.workers import ControlWorker
     from sentry_engine import Engine
+    from sentry_engine.engine.state_changes import StateChanges
 
 LATEST = datetime.max.replace(tzinfo=UTC).timestamp()  # Unix time of the latest end that a row can hold (year 9999)
 MAX_ADDED = MAX_SOURCES // 4  # sources by which their table may outgrow MAX_SOURCES, until the lightest are removed
+LISTED_AT_A_TIME = 8 * ROWS_AT_A_TIME  # of the lightest: the database sorts all for each list
+TABLES: Mapping[str, type[Base]] = {"penalties": StoredPenalty, "sources": StoredSource, "locations": StoredLocation}
+
+Row = TypeVar("Row")
 
 
 class Saved(NamedTuple):
-    """``sources``: rows put. ``left_out``: sources that have no row, or no longer, because others have more events."""
+    """``sources``: rows put. ``left_out``: sources that have no row, or no longer, because others have more events.
 
-    is_whole: bool
+    ``whole``: why everything was saved, a code; empty: only what changed was. ``seconds``: what it took.
+    """
+
+    whole: str
     sources: int
     left_out: int
+    seconds: float
 
 
 class _Part(NamedTuple):
@@ -62,84 +78,139 @@ class _Part(NamedTuple):
         await unit.locations.change(self.users)
 
 
-class EngineStateSaver:
-    """Saves what changed since the last time, and all of it the first time, after a failure, and where it is not known.
+class _Job:
+    """One save, until all of it is written. ``kept``: by table the keys that have something to keep; others go."""
 
-    Each part of the changes is a transaction of its own: a crash leaves each source as it was at this save or at the
-    one before. One save at a time.
+    def __init__(self, changes: Iterator[StateChanges], whole: str = "", left_out: int = 0) -> None:
+        self._changes = changes
+        self.whole, self.left_out = whole, left_out
+        self.kept: dict[str, Collection[str]] = {}
+        self.unwritten: _Part | None = None
+        self.put = 0  # sources
+        self.seconds = 0.0
+
+    def render(self) -> _Part | None:
+        """Returns the next part to write; ``None``: there is none."""
+        if self.unwritten is None:
+            changes = next(self._changes, None)
+            self.unwritten = None if changes is None else _Part.of(changes)
+        return self.unwritten
+
+
+class EngineStateSaver:
+    """Saves what changed since the last time, and all of it where that is not known one by one.
+
+    Each part is a transaction of its own, made and written before the next one: neither the event loop nor another
+    writer waits for more than one. A crash leaves each source as it was at this save or at the one before. A save that
+    is cut off, by an error of the store or a stop, is continued by the next one. One save at a time.
     """
 
     def __init__(self, store: Store, engine: Engine, control: ControlWorker) -> None:
         self._store = store
         self._engine = engine
         self._control = control
-        self._rows = 0  # of sources, at most
-        self._is_whole = False  # what the tables hold is what the engine was last asked for
+        self._saving = asyncio.Lock()
+        self._rendering = Lock()  # a thread goes on when the save that waits for it is cancelled
+        self._job: _Job | None = None
+        self._failed = True  # what was taken of the engine is lost
+        self._rows: int | None = None  # of sources, at most
+        self.saves = StateSaves()
 
     async def save(self) -> Saved:
-        is_whole, self._is_whole = self._is_whole, False
-        parts = await self._control.run(self._render_changes) if is_whole else None
-        if parts is None:
-            state = await save_engine_state(self._store, self._engine, self._control)
-            self._rows, self._is_whole = len(state.sources), True
-            return Saved(True, len(state.sources), state.left_out)
-        put = 0
-        for part in parts:
-            async with self._store.write() as unit:
-                await part.write(unit)
-            put += part.sources_put
-        self._rows += put
-        left_out = 0 if self._rows <= MAX_SOURCES + MAX_ADDED else await self._remove_lightest()
-        self._is_whole = True
-        return Saved(False, put, left_out)
+        """Raises the database's error."""
+        async with self._saving:
+            is_new = False
+            while not is_new:
+                job, is_new = await self._control.run(self._begin)
+                saved = await self._finish(job)
+            return saved
 
-    def _render_changes(self) -> list[_Part] | None:
-        with collector_paused():
+    def _begin(self) -> tuple[_Job, bool]:
+        """Returns the save that was cut off, or a new one, and whether it is new."""
+        with self._rendering, collector_paused():
+            job, is_new = self._job, self._job is None
+            if job is None:
+                job = self._job = self._take()
+            return job, is_new
+
+    def _take(self) -> _Job:
+        failed, self._failed = self._failed, True
+        try:
             changes = self._engine.take_changes()
-            return None if changes is None else [_Part.of(some) for some in changes]
+            reason = "failure" if failed else ""
+        except ChangesUnknownError as error:
+            changes, reason = iter(()), error.reason
+        job = _Job(changes)
+        if reason:
+            state = self._engine.take_state()
+            job = _Job(state.changes, reason, state.left_out)
+            job.kept = {"penalties": state.penalties, "sources": state.sources, "locations": state.users}
+        self._failed = False
+        return job
+
+    def _render(self, job: _Job) -> _Part | None:
+        with self._rendering, collector_paused():
+            try:
+                return job.render()
+            except BaseException:
+                self._job, self._failed = None, True
+                raise
+
+    async def _finish(self, job: _Job) -> Saved:
+        began = time.perf_counter()
+        try:
+            await self._remove_others(job)
+            while part := await self._control.run(self._render, job):
+                await self._write(part)
+                job.unwritten = None
+                job.put += part.sources_put
+            left_out = job.left_out + await self._remove_lightest()
+        finally:
+            job.seconds += time.perf_counter() - began
+        self._job = None
+        self.saves.observe(job.whole, job.seconds)
+        return Saved(job.whole, job.put, left_out, job.seconds)
+
+    async def _write(self, part: _Part) -> None:
+        if self._rows is not None:
+            self._rows += part.sources_put  # also where they update one: counted when it matters
+        async with self._store.write() as unit:
+            await part.write(unit)
+
+    async def _remove_others(self, job: _Job) -> None:
+        """Remove the rows of networks and users of which nothing is to be kept."""
+        while job.kept:
+            table, kept = next(iter(job.kept.items()))
+            keys, last = [""], ""
+            while keys:
+                async with self._store.read() as unit:
+                    keys = await _table(unit, table).keys_after(last, ROWS_AT_A_TIME)
+                if gone := [key for key in keys if key not in kept]:
+                    async with self._store.write() as unit:
+                        await _table(unit, table).change(render_changes(TABLES[table], dict.fromkeys(gone)))
+                last = keys[-1] if keys else last
+            del job.kept[table]
 
     async def _remove_lightest(self) -> int:
-        """Returns the number of rows that were removed."""
-        async with self._store.read() as unit:
-            networks = iter(await unit.sources.list_beyond(MAX_SOURCES))
+        """Keep the table of sources in its bounds. Returns the number of rows that were removed."""
         removed = 0
-        while some := list(islice(networks, ROWS_AT_A_TIME)):
-            async with self._store.write() as unit:
-                await unit.sources.change(render_changes(StoredSource, dict.fromkeys(some)))
-            removed += len(some)
-        self._rows = MAX_SOURCES
+        if self._rows is None or self._rows > MAX_SOURCES + MAX_ADDED:
+            async with self._store.read() as unit:
+                self._rows = await unit.sources.count()
+        is_full = self._rows > MAX_SOURCES + MAX_ADDED
+        while is_full and self._rows > MAX_SOURCES:
+            async with self._store.read() as unit:
+                beyond = iter(await unit.sources.list_beyond(MAX_SOURCES, LISTED_AT_A_TIME))
+            while some := list(islice(beyond, ROWS_AT_A_TIME)):
+                async with self._store.write() as unit:
+                    await unit.sources.change(render_changes(StoredSource, dict.fromkeys(some)))
+                self._rows, removed = self._rows - len(some), removed + len(some)
         return removed
 
 
-async def save_engine_state(store: Store, engine: Engine, control: ControlWorker) -> State:
-    """Write all penalties, strikes, windows and last locations of users. Returns the saved state."""
-
-    def export() -> tuple[State, list[_Part]]:
-        with collector_paused():
-            engine.take_changes()  # what changed before is in the export
-            state = engine.export_state(with_blocks=False)
-            return state, list(_split(state))
-
-    state, parts = await control.run(export)
-    async with store.write() as unit:
-        for table in (unit.penalties, unit.sources, unit.locations):
-            await table.remove_all()
-        for part in parts:
-            await part.write(unit)
-    return state
-
-
-def _split(state: State) -> Iterator[_Part]:
-    penalties, sources, users = iter(state.penalties), iter(state.sources), iter(state.users)
-    while True:
-        some = StateChanges(
-            {one.network: one for one in islice(penalties, ROWS_AT_A_TIME)},
-            {one.network: one for one in islice(sources, ROWS_AT_A_TIME)},
-            {one.user: one for one in islice(users, ROWS_AT_A_TIME)},
-        )
-        if not (some.penalties or some.sources or some.users):
-            return
-        yield _Part.of(some)
+def _table(unit: UnitOfWork, name: str) -> TableSnapshot:
+    table: TableSnapshot = getattr(unit, name)
+    return table
 
 
 def _penalty_row(penalty: SavedPenalty) -> dict[str, Any]:
@@ -151,22 +222,41 @@ def _penalty_row(penalty: SavedPenalty) -> dict[str, Any]:
     }
 
 
-async def restore_engine_state(store: Store, engine: Engine, control: ControlWorker) -> int:
-    """Restore what has not expired. Returns the number of penalties. Raises ``ValueError`` for malformed rows."""
+class Restored(NamedTuple):
+    """``penalties`` in force; ``malformed``: rows that were left out, with what is wrong with the first."""
+
+    penalties: int
+    malformed: int = 0
+    problem: str = ""
+
+
+async def restore_engine_state(store: Store, engine: Engine, control: ControlWorker) -> Restored:
+    """Restore what has not expired. A row that cannot be read, as of a later version, costs no other one."""
     async with store.read() as unit:
         penalties, sources = await unit.penalties.read_all(), await unit.sources.read_all()
         users = await unit.locations.read_all()
-    state = State(
-        tuple(
-            SavedPenalty(
-                row["network"],
-                None if row["until"] is None else row["until"].timestamp(),
-                Reason(row["reason"]),
-                row["rule_id"],
-            )
-            for row in penalties
-        ),
-        sources=tuple(map(SavedSource.from_json, sources)),
-        users=tuple(map(SavedUser.from_json, users)),
-    )
-    return await control.run(engine.import_state, state)
+
+    def restore() -> Restored:
+        problems: list[str] = []
+        state = State(
+            tuple(_read(_read_penalty, penalties, problems)),
+            sources=tuple(_read(SavedSource.from_json, sources, problems)),
+            users=tuple(_read(SavedUser.from_json, users, problems)),
+        )
+        return Restored(engine.import_state(state), len(problems), problems[0] if problems else "")
+
+    return await control.run(restore)
+
+
+def _read(read: Callable[[Mapping[str, Any]], Row], rows: list[dict[str, Any]], problems: list[str]) -> Iterator[Row]:
+    for row in rows:
+        try:
+            yield read(row)
+        except ValueError as error:
+            problems.append(str(error))
+
+
+def _read_penalty(row: Mapping[str, Any]) -> SavedPenalty:
+    until = None if row["until"] is None else row["until"].timestamp()
+    network = render_network(*pack_network(row["network"]))
+    return SavedPenalty(network, until, Reason(row["reason"]), row["rule_id"])

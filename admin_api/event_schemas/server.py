@@ -112,6 +112,23 @@ class SourcesNotNoted(EventFields):
     left_out: int = Field(examples=[120])
 
 
+@event("state_saved_whole")
+class StateSavedWhole(EventFields):
+    reason: str = Field(
+        description="Why what changed is not known: `overflow` and `many` (a flood), `clock` (it was set), `labels` (a "
+        "policy gave an event's number to another one), `failure`.",
+        examples=["overflow"],
+    )
+    sources: int = Field(examples=[65536])
+    seconds: float = Field(examples=[1.2])
+
+
+@event("state_not_restored")
+class StateNotRestored(EventFields):
+    rows: int = Field(examples=[3])
+    error: str = Field(description="Of the first row.", examples=["'moved' is not a valid Reason"])
+
+
 @event("watch_lost", "kernel_filter_failed")
 class WatchLost(EventFields):
     error: str = Field(examples=["OSError(28, 'No space left on device')"])

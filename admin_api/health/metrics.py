@@ -108,6 +108,26 @@ class ServerCollector(Collector):
         yield GaugeMetricFamily("ocsentry_sources", "Sources with a rate window", counters.sources)
         yield GaugeMetricFamily("ocsentry_penalties", "Sources in the penalty box", counters.penalties)
         yield GaugeMetricFamily("ocsentry_leases", "Admitted clients", len(self._services.engine.leases()))
+        yield from self._state_saves()
+
+    def _state_saves(self) -> Iterator[Metric]:
+        saves = self._services.state_saves
+        counts = CounterMetricFamily(
+            "ocsentry_engine_state_saves",
+            "Saves of what is known of sources and users: of changes, or of everything by reason",
+            labels=["reason"],
+        )
+        for reason, count in sorted(saves.counts.items()):
+            counts.add_metric([reason], count)
+        yield counts
+        durations = HistogramMetricFamily(
+            "ocsentry_engine_state_save_duration_seconds",
+            "Time that a save of the engine's state took",
+            labels=["saved"],
+        )
+        for saved, seconds in sorted(saves.durations.items()):
+            durations.add_metric([saved], seconds.buckets(), seconds.sum)
+        yield durations
 
     def _events(self) -> Iterator[Metric]:
         counts = self._services.events.event_counts

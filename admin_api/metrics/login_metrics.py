@@ -7,11 +7,10 @@ library is loaded with the API.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from admin_api.metrics.durations import Durations
 from vpn_frontend.auth.result import Accepted, Challenge, FirstForm, Negotiate, Refused
 
 if TYPE_CHECKING:
@@ -19,25 +18,8 @@ if TYPE_CHECKING:
 
     from vpn_frontend.auth.result import Outcome
 
-SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 RESULTS = {Accepted: "accepted", Refused: "refused", Challenge: "challenge", Negotiate: "challenge"}
 UNAVAILABLE = "unavailable"
-
-
-class Durations:
-    """A histogram with the bounds ``SECONDS``, each of which belongs to the bucket below it."""
-
-    def __init__(self) -> None:
-        self._counts = [0] * (len(SECONDS) + 1)  # the last: above all bounds
-        self.sum = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self._counts[bisect_left(SECONDS, seconds)] += 1
-        self.sum += seconds
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Returns each upper bound, with how many were at most as long."""
-        return list(zip((*map(str, SECONDS), "+Inf"), map(float, accumulate(self._counts)), strict=True))
 
 
 class LoginMetrics:

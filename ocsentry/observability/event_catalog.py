@@ -35,6 +35,8 @@ class LogEvent(StrEnum):
     FEED_FAILED = "feed_failed"
     PENALTIES_RESTORED = "penalties_restored"
     SOURCES_NOT_NOTED = "sources_not_noted"
+    STATE_SAVED_WHOLE = "state_saved_whole"
+    STATE_NOT_RESTORED = "state_not_restored"
     WATCH_LOST = "watch_lost"
     PRIVILEGES_DROPPED = "privileges_dropped"
     RUNNING_AS_ROOT = "running_as_root"
@@ -88,6 +90,12 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     LogEvent.PENALTIES_RESTORED: CatalogEntry("info", "Penalties of the last run are in force again: `count`."),
     LogEvent.SOURCES_NOT_NOTED: CatalogEntry(
         "warning", "More sources than a restart can remember; those with the fewest strikes and events are left out."
+    ),
+    LogEvent.STATE_SAVED_WHOLE: CatalogEntry(
+        "info", "All that is known of sources and users was saved, not what changed alone: `reason`, `seconds`."
+    ),
+    LogEvent.STATE_NOT_RESTORED: CatalogEntry(
+        "warning", "Saved `rows` of what was known of sources and users cannot be read and are left out: `error`."
     ),
     LogEvent.WATCH_LOST: CatalogEntry(
         "error", "Rule files are not watched at present; SIGHUP and the API still reload them."

@@ -241,9 +241,11 @@ class Server:
     async def _restore_engine_state(self) -> None:
         restored = await restore_engine_state(self._store, self._engine, self._control)
         self._engine_state = EngineStateSaver(self._store, self._engine, self._control)
-        self._made.push_async_callback(self._save_engine_state)
-        if restored:
-            self._events.emit(LogEvent.PENALTIES_RESTORED, count=restored)
+        self._made.push_async_callback(self._save_at_stop)
+        if restored.penalties:
+            self._events.emit(LogEvent.PENALTIES_RESTORED, count=restored.penalties)
+        if restored.malformed:
+            self._events.emit(LogEvent.STATE_NOT_RESTORED, rows=restored.malformed, error=restored.problem)
 
     def _repeat(self, what: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
         """Do ``work`` every ``seconds``. A failure is reported, and the work is tried again next time."""
@@ -260,8 +262,18 @@ class Server:
 
     async def _save_engine_state(self) -> None:
         saved = await self._engine_state.save()
+        if saved.whole not in ("", "first"):
+            self._events.emit(
+                LogEvent.STATE_SAVED_WHOLE, reason=saved.whole, sources=saved.sources, seconds=round(saved.seconds, 3)
+            )
         if saved.left_out:
             self._events.emit(LogEvent.SOURCES_NOT_NOTED, noted=MAX_SOURCES, left_out=saved.left_out)
+
+    async def _save_at_stop(self) -> None:
+        try:
+            await self._save_engine_state()
+        except Exception as error:  # noqa: BLE001 - any failure: the rest of the stop goes on
+            self._events.emit(VpnEvent.BACKEND_FAILED, what="penalties", error=repr(error))
 
     async def _open_vpn(self) -> None:
         started = self._started
@@ -331,6 +343,7 @@ class Server:
             events=self._events,
             kernel=self._kernel,
             login_metrics=self._login_metrics,
+            state_saves=self._engine_state.saves,
             facts=self._facts,
             hosts=self._hosts,
             live=self._live,

@@ -21,8 +21,8 @@ DECISION ORDER, the first decisive tier wins:
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from sentry_engine.addresses import Source, render_network
 from sentry_engine.cores.plan import Plan
@@ -121,6 +121,31 @@ class SourceState:
         return render_network(self.network, self.length)
 
 
+class KnownNetwork(NamedTuple):
+    """A packed network of which something is known: whether it is among the sources to keep, and whether in penalty."""
+
+    network: bytes
+    length: int
+    is_source: bool
+    in_penalty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNetworks:
+    """``rows`` may be iterated over again. ``left_out`` is the number of sources that are not among them."""
+
+    rows: Iterable[KnownNetwork]
+    left_out: int
+
+
+class ChangesUnknownError(Exception):
+    """What changed is not known one by one. ``reason`` is a code."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True)
 class CoreCounters:
     """``verdicts``: how often each was given, without those never given."""
@@ -193,12 +218,19 @@ class Core(Protocol):
         Requires the bursts of a source in order, oldest first.
         """
 
-    def take_changes(self, now: float, most: int) -> Iterator[SourceState] | None:
-        """What is known at ``now`` of the networks whose penalty, strikes or bursts changed since the last call.
+    def take_changes(self, now: float, most: int) -> list[tuple[bytes, int]]:
+        """The packed networks, with their length, whose penalty, strikes or bursts changed since the last call.
 
-        They are noted by the call, and read as the result is iterated over. What ends as time passes follows in one of
-        the next calls, 64 of which look at all rows once. ``None``: more than ``most`` changed, or which is not known.
+        So do the bursts that a new plan limits in another way. What ends as time passes follows in one of the next
+        calls, 64 of which look at all rows once. Raises ``ChangesUnknownError``: more than ``most`` changed (``many``),
+        more were evicted or cleared than are noted (``overflow``), or the core notes none (``unsupported``).
         """
+
+    def list_known(self, now: float, most: int) -> KnownNetworks:
+        """The networks in penalty, and the ``most`` sources with the most strikes, then events. Changes nothing."""
+
+    def read_networks(self, networks: Iterable[tuple[bytes, int]], clock: Callable[[], float]) -> Iterator[SourceState]:
+        """What is known of each network by the ``clock``, read as the result is iterated over."""
 
     def rule_hits(self) -> dict[str, int]: ...
 

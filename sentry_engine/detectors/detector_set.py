@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, islice
 from threading import Lock
 
@@ -51,10 +51,13 @@ class DetectorSet:
 
     def locations(self) -> list[tuple[str, frozenset[str], Sighting | None]]:
         """User, known countries and last sighting of every user, least recently seen first."""
-        with self._lock:
-            users = (*self._country.users(), *self._travel.users())
-        found = chain.from_iterable(self.locations_of(dict.fromkeys(users)))
+        found = chain.from_iterable(self.locations_of(self.users()))
         return [known for known in found if known[1] or known[2]]
+
+    def users(self) -> Collection[str]:
+        """The users of whom a location is known, least recently seen first."""
+        with self._lock:
+            return dict.fromkeys((*self._country.users(), *self._travel.users()))
 
     def locations_of(self, users: Iterable[str]) -> Iterator[list[tuple[str, frozenset[str], Sighting | None]]]:
         """As ``locations``, also of users of whom nothing is known. In parts, between which logins go on."""

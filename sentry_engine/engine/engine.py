@@ -31,7 +31,7 @@ from sentry_engine.engine.leases import AdmissionRefused, ClientLimits, Lease, L
 from sentry_engine.engine.logins import check_user_rules, decide_connected, observe_login, settle_failures
 from sentry_engine.engine.penalties import clear_penalties
 from sentry_engine.engine.saved_state import SavedPenalty, SavedSource, State
-from sentry_engine.engine.state_changes import ChangeTaker, StateChanges
+from sentry_engine.engine.state_changes import ChangeTaker, StateChanges, WholeState, take_whole
 from sentry_engine.engine.unpaid_failures import UnpaidFailures
 from sentry_engine.gc_pause import collector_paused
 from sentry_engine.policy.compiler import CompileSettings, compile_policy
@@ -345,26 +345,35 @@ class Engine:
 
         Walks all of them: for a thread, one at a time.
         """
-        moment, offset = self._now(now), self._clock_offset()
-        return state_transfer.export_sources(self._core, moment, offset, self._events.label_of)[0]
+        return state_transfer.export_sources(self._subject(), self._now(now))[0]
 
-    def export_state(self, now: float | None = None, *, with_blocks: bool = True) -> State:
+    def export_state(self, now: float | None = None) -> State:
         """Penalties and blocks in force, and what is known of sources and users, in Unix time."""
-        moment, offset = self._now(now), self._clock_offset()
-        sources, left_out = state_transfer.export_sources(self._core, moment, offset, self._events.label_of)
-        blocks = state_transfer.export_blocks(self.blocks()) if with_blocks else ()
-        users = state_transfer.export_users(self.detectors, offset)
-        return State(self.export_penalties(moment), blocks, sources, users, left_out)
+        subject, blocks = self._subject(), self.blocks()
+        return state_transfer.export_state(subject, blocks, self._now(now))
 
-    def take_changes(self, now: float | None = None) -> Iterator[StateChanges] | None:
-        """What changed of the saved state, without blocks, since the last call. ``None``: save ``export_state``.
+    def take_changes(self) -> Iterator[StateChanges]:
+        """What changed of the saved state, without blocks, since the last call. In parts, read as they are asked for.
 
-        In parts, each read as it is asked for. For one caller at a time.
+        For one caller at a time. Raises ``ChangesUnknownError``: save ``take_state``.
         """
+        return self._changes.take(self._subject())
+
+    def take_state(self) -> WholeState:
+        """All of the saved state but blocks, for a caller to whom ``take_changes`` could not tell the changes."""
+        return take_whole(self._subject())
+
+    def _subject(self) -> state_transfer.Subject:
         with self._lock:
-            core, version, events = self._core, self._policy_version, self._events
-        offset = self._clock_offset()
-        return self._changes.take(core, self.detectors, self._now(now), offset, version, events.label_of)
+            core, labels = self._core, self._events.custom_labels
+        return state_transfer.Subject(core, self.detectors, self._clock, self._clock_offset(), labels, self._name_event)
+
+    def _name_event(self, number: int) -> str:
+        try:
+            return self._events.label_of(number)
+        except KeyError:  # of a policy that is in force since a moment
+            with self._lock:
+                return self._events.label_of(number)
 
     def import_state(self, state: State) -> int:
         """Add the state of an earlier engine to this one. Returns how many penalties are in force of it.
@@ -372,13 +381,9 @@ class Engine:
         Past penalties are skipped; events count under the limits in force. Call once, before the first decision:
         events that are imported twice count twice.
         """
-        now, offset = self._clock(), self._clock_offset()
-        restored = state_transfer.import_penalties(self._core, state.penalties, now, offset)
-        state_transfer.import_sources(self._core, state.sources, now, offset, self._numbers.get)
-        state_transfer.import_users(self.detectors, state.users, now, offset)
         if state.blocks:
             self.block_many(state_transfer.import_blocks(state.blocks))
-        return restored
+        return state_transfer.import_state(self._subject(), state, self._numbers.get)
 
     def _clock_offset(self) -> float:
         """Unix time minus the engine's clock, in seconds, by the wall clock of now."""

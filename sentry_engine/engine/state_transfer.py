@@ -19,6 +19,7 @@ from sentry_engine.detectors.location import Sighting
 from sentry_engine.engine.blocks import make_block
 from sentry_engine.engine.saved_state import (
     MAX_COUNTRY,
+    MAX_EVENTS,
     MAX_SOURCES,
     MAX_USER,
     SavedBlock,
@@ -26,10 +27,40 @@ from sentry_engine.engine.saved_state import (
     SavedPenalty,
     SavedSource,
     SavedUser,
+    State,
     is_place,
 )
 from sentry_engine.prefixes import Prefixes
+from sentry_engine.records import dataclass
 from sentry_engine.rules.model import PrefixRule
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is saved and restored: the state of a core and its detectors. ``labels``: the custom events, by number."""
+
+    core: Core
+    detectors: DetectorSet
+    clock: Callable[[], float]
+    offset: float
+    labels: tuple[str, ...]
+    name_event: Callable[[int], str]
+
+
+def export_state(subject: Subject, blocks: Iterable[PrefixRule], now: float) -> State:
+    core, detectors, offset = subject.core, subject.detectors, subject.offset
+    sources, left_out = export_sources(subject, now)
+    penalties = export_penalties(core, now, offset)
+    return State(penalties, export_blocks(blocks), sources, save_users(detectors.locations(), offset), left_out)
+
+
+def import_state(subject: Subject, state: State, number_event: Callable[[str], int | None]) -> int:
+    """All but blocks. Returns how many penalties were put in force."""
+    core, now, offset = subject.core, subject.clock(), subject.offset
+    restored = import_penalties(core, state.penalties, now, offset)
+    import_sources(core, state.sources, now, offset, number_event)
+    import_users(subject.detectors, state.users, now, offset)
+    return restored
 
 
 def export_penalties(core: Core, now: float, offset: float) -> tuple[SavedPenalty, ...]:
@@ -62,10 +93,9 @@ def import_blocks(saved: Iterable[SavedBlock]) -> list[PrefixRule]:
     return [make_block(b.id, Prefixes.of(*b.networks), b.text, b.expires_at) for b in saved]
 
 
-def export_sources(
-    core: Core, now: float, offset: float, name_event: Callable[[int], str]
-) -> tuple[tuple[SavedSource, ...], int]:
+def export_sources(subject: Subject, now: float) -> tuple[tuple[SavedSource, ...], int]:
     """The ``MAX_SOURCES`` sources with the most strikes and events, and how many more there are."""
+    core, offset, name_event = subject.core, subject.offset, subject.name_event
     strikes = {(s.network, s.length): s for s in core.strikes(now)}
     bursts: dict[tuple[bytes, int], list[Burst]] = {}
     for burst in core.bursts(now):
@@ -81,9 +111,12 @@ def export_sources(
 def save_source(
     network: str, strikes: Strikes | None, bursts: Iterable[Burst], offset: float, name_event: Callable[[int], str]
 ) -> SavedSource:
-    """``bursts`` of one event are in order, oldest first."""
+    """``bursts`` of one event are in order, oldest first. Of more than ``MAX_EVENTS`` the newest are saved."""
     count, until = (0, math.inf) if strikes is None else (strikes.count, strikes.until)
-    events = tuple(SavedEvents(name_event(b.event), b.first + offset, b.last + offset, b.count) for b in bursts)
+    newest = list(bursts)
+    if len(newest) > MAX_EVENTS:
+        newest = sorted(newest, key=attrgetter("last"))[-MAX_EVENTS:]
+    events = tuple(SavedEvents(name_event(b.event), b.first + offset, b.last + offset, b.count) for b in newest)
     return SavedSource(network, count, _to_unix(until, offset), events)
 
 
@@ -104,11 +137,6 @@ def import_sources(
                 core.restore_burst(Burst(network, length, number, first, last, burst.count), now)
         restored += 1
     return restored
-
-
-def export_users(detectors: DetectorSet, offset: float) -> tuple[SavedUser, ...]:
-    """Known locations of users."""
-    return save_users(detectors.locations(), offset)
 
 
 def save_users(

@@ -10,7 +10,7 @@
 #include "gate.h"
 #include "table/policy.h"
 
-#define SE_CORE_ABI 8u /* of all calls that Python makes; compared with the ABI that Python was written for */
+#define SE_CORE_ABI 9u /* of all calls that Python makes; compared with the ABI that Python was written for */
 
 struct se_core;
 struct se_in_force;

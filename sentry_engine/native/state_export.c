@@ -235,6 +235,11 @@ uint32_t se_core_take_ended(struct se_core *core, double now, uint32_t *set, uin
     return count;
 }
 
+uint32_t se_core_compare_policies(struct se_core *core, const struct se_policy *before, const struct se_policy *after)
+{
+    return se_windows_compare(se_core_state(core)->windows, find_limit, before, after);
+}
+
 bool se_core_take_overflow(struct se_core *core)
 {
     bool windows = se_lost_take_overflow(se_windows_lost(se_core_state(core)->windows));

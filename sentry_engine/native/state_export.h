@@ -73,8 +73,18 @@ void se_core_restore_burst(struct se_core *core, const struct se_burst_row *burs
 struct se_changed_row {
     uint8_t network[16];
     uint8_t length;
-    uint8_t reserved[7];
+    uint8_t is_source, in_penalty; /* of se_core_list_known only */
+    uint8_t reserved[5];
 };
+
+#define SE_MAX_PENALTIES 131072u /* in the table of one core */
+
+/*
+ * Copies the networks of which something is known at `now`, in the order of their addresses: those in penalty (`in_penalty`), and of the
+ * sources with strikes or events the `most` ones with the most strikes, then events (`is_source`). Takes the tables set by set, and some 100 ms for
+ * full ones. Requires room for `most` (at least 1) + SE_MAX_PENALTIES. Sets `*left_out` to the number of the other sources. Returns 0 or -ENOMEM.
+ */
+int se_core_list_known(struct se_core *core, double now, uint32_t most, struct se_changed_row *out, uint32_t *count, uint32_t *left_out);
 
 /*
  * Copies the networks of rows that changed since they were copied last, from set number `*set` on, up to `room` (at least
@@ -82,6 +92,12 @@ struct se_changed_row {
  * only the sets with changed rows. What ends by itself, as time passes, is no change.
  */
 uint32_t se_core_take_changed(struct se_core *core, uint32_t *set, struct se_changed_row *out, uint32_t room);
+
+/*
+ * Notes a change of the rows that count otherwise since `after` took the place of `before`; both are alive. Returns how many. Call it once
+ * `after` is in force: a row that is read before is read again.
+ */
+uint32_t se_core_compare_policies(struct se_core *core, const struct se_policy *before, const struct se_policy *after);
 
 /*
  * True if more rows than are noted were cleared since the last call, or evicted after their networks were copied: which they were

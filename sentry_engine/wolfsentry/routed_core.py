@@ -9,14 +9,24 @@ DECISION ORDER of ``cores.interface`` with a tier ``routes`` between rules and p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from threading import Lock
 from typing import Protocol
 
 from sentry_engine.addresses import render_address
 from sentry_engine.cores.bulk import BulkDecisions
-from sentry_engine.cores.interface import Burst, Core, CoreCounters, Penalty, Request, SourceState, Step, Strikes
+from sentry_engine.cores.interface import (
+    Burst,
+    Core,
+    CoreCounters,
+    KnownNetworks,
+    Penalty,
+    Request,
+    SourceState,
+    Step,
+    Strikes,
+)
 from sentry_engine.cores.plan import Plan, PrefixTable, Tier
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Verdict
 from sentry_engine.wolfsentry import Endpoint, Outcome, Traffic
@@ -139,8 +149,14 @@ class RoutedCore(BulkDecisions):
     def restore_burst(self, burst: Burst, now: float) -> None:
         self._inner.restore_burst(burst, now)
 
-    def take_changes(self, now: float, most: int) -> Iterator[SourceState] | None:
+    def take_changes(self, now: float, most: int) -> list[tuple[bytes, int]]:
         return self._inner.take_changes(now, most)
+
+    def list_known(self, now: float, most: int) -> KnownNetworks:
+        return self._inner.list_known(now, most)
+
+    def read_networks(self, networks: Iterable[tuple[bytes, int]], clock: Callable[[], float]) -> Iterator[SourceState]:
+        return self._inner.read_networks(networks, clock)
 
     def _ask(self, request: Request, *, count: bool) -> Verdict | None:
         """The verdict of the first table with a deciding route."""

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from admin_api.enforcement.engine_state import save_engine_state
+from admin_api.enforcement.engine_state import EngineStateSaver
 from admin_api.http.identity import Scope
 from vpn_frontend.auth.password.hashes import matches
 
@@ -266,7 +266,7 @@ class TestDeleteUser:
         await server.client.post(URL, json=ALICE)
         for user in ("alice", "ben"):
             server.engine.detectors.learn_countries(user, frozenset({"DE"}))
-        await save_engine_state(server.store, server.engine, control)
+        await EngineStateSaver(server.store, server.engine, control).save()
         assert (await server.client.delete(f"{URL}/alice", headers=ANY)).status_code == 204
         assert [user for user, _, _ in server.engine.detectors.locations()] == ["ben"]
         async with server.store.read() as unit:

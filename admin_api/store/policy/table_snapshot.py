@@ -11,7 +11,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from sqlalchemy import bindparam, delete, inspect, select, true
+from sqlalchemy import bindparam, delete, func, inspect, select, true
 
 from admin_api.store.json_rows import ROWS, format_time, render_rows, unpack_rows
 from admin_api.store.upsert import upsert
@@ -71,6 +71,15 @@ class TableSnapshot:
         wanted = [column for column in self._columns if column.name != NODE]
         query = select(*wanted).where(self._columns[NODE] == self._node)
         return [dict(row) for row in (await self._session.execute(query)).mappings()]
+
+    async def keys_after(self, key: str, most: int) -> list[str]:
+        """Up to ``most`` keys beyond ``key`` (empty: all), in the order of the database."""
+        query = select(self._key).where(self._columns[NODE] == self._node, self._key > key).order_by(self._key)
+        return list(await self._session.scalars(query.limit(most)))
+
+    async def count(self) -> int:
+        query = select(func.count()).where(self._columns[NODE] == self._node)
+        return (await self._session.execute(query)).scalar_one()
 
     async def remove(self, key: str) -> None:
         """Remove the rows with this key, of all nodes."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from admin_api.fleet.node import FleetNode
     from admin_api.metrics.facts import ServerFacts
     from admin_api.metrics.login_metrics import LoginMetrics
+    from admin_api.metrics.state_saves import StateSaves
     from admin_api.ports import ReadinessCheck
     from admin_api.store import Store
     from ocsentry.configuration.model import LoadedConfig
@@ -57,6 +58,7 @@ class Layers:
     events: EventSink
     kernel: KernelFilter
     login_metrics: LoginMetrics
+    state_saves: StateSaves
     facts: ServerFacts
     hosts: set[str]
     live: LiveReload
@@ -88,6 +90,7 @@ async def open_api(layers: Layers, checks: Mapping[str, ReadinessCheck]) -> Asyn
             gateway_stats=layers.vpn.stats,
             kernel=layers.kernel,
             login_metrics=layers.login_metrics,
+            state_saves=layers.state_saves,
             facts=layers.facts,
             hosts=layers.hosts,
             reload=layers.live.reload,

@@ -3,14 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 
-from sentry_engine.cores.interface import Burst, Penalty, SourceState, Strikes
+from sentry_engine.cores.interface import (
+    Burst,
+    ChangesUnknownError,
+    KnownNetwork,
+    Penalty,
+    SourceState,
+    Strikes,
+)
 from sentry_engine.cores.native.library import ffi, lib
 from sentry_engine.cores.native.types import CorePointer, PenaltyRow
 
 ROWS_AT_A_TIME = 1_024  # of changed networks
-BURSTS = 352  # of one network that are read: a state has 256 of one source, and the core reads up to 96 at a time
+BURSTS = (
+    1_024  # of one network that are read: a dozen for each event of a policy, and the core reads up to 96 at a time
+)
 SWEEP_CALLS = 64  # calls in which each row is looked at once for whether it ended
 
 
@@ -20,11 +30,10 @@ class ChangeMarks:
     def __init__(self) -> None:
         self._sweep = 0
 
-    def take(self, core: CorePointer, now: float, most: int) -> list[tuple[bytes, int]] | None:
-        """Take all marks. Returns the changed networks, packed, with their length. ``None``: more than ``most``.
+    def take(self, core: CorePointer, now: float, most: int) -> list[tuple[bytes, int]]:
+        """Take all marks. Returns the changed networks, packed, with their length. Raises ``ChangesUnknownError``.
 
-        So it is, too, if more rows were evicted or cleared than the core notes. Of rows that ended, a part is looked at
-        in each call. Nothing else is: the cost is that of what changed.
+        Of rows that ended, a part is looked at in each call. Nothing else is: the cost is that of what changed.
         """
         rows, at = ffi.new("struct se_changed_row[]", ROWS_AT_A_TIME), ffi.new("uint32_t *")
         found: dict[tuple[bytes, int], None] = {}
@@ -44,19 +53,41 @@ class ChangeMarks:
         end = at[0] + step
         while at[0] < lib.SE_NO_MORE_SETS:
             note(lib.se_core_take_ended(core, now, at, end, rows, ROWS_AT_A_TIME))
-        return list(found) if is_known and len(found) <= most else None
+        if not is_known or len(found) > most:
+            raise ChangesUnknownError("many" if is_known else "overflow")
+        return list(found)
+
+
+class KnownRows:
+    """The networks of which something is known, in the memory of C: Python's objects of half a million take longer."""
+
+    def __init__(self, core: CorePointer, now: float, most: int) -> None:
+        self._rows = ffi.new("struct se_changed_row[]", most + lib.SE_MAX_PENALTIES)
+        count, left_out = ffi.new("uint32_t *"), ffi.new("uint32_t *")
+        code = lib.se_core_list_known(core, now, most, self._rows, count, left_out)
+        if code:
+            raise OSError(-code, os.strerror(-code))
+        self._count, self.left_out = count[0], left_out[0]
+
+    def __iter__(self) -> Iterator[KnownNetwork]:
+        for at in range(self._count):
+            row = self._rows[at]
+            yield KnownNetwork(bytes(row.network), row.length, bool(row.is_source), bool(row.in_penalty))
 
 
 def read_states(
-    core: CorePointer, networks: list[tuple[bytes, int]], now: float, read_penalty: Callable[[PenaltyRow], Penalty]
+    core: CorePointer,
+    networks: Iterable[tuple[bytes, int]],
+    clock: Callable[[], float],
+    read_penalty: Callable[[PenaltyRow], Penalty],
 ) -> Iterator[SourceState]:
-    """What is known of each network at ``now``."""
+    """What is known of each network by the ``clock``."""
     source = ffi.new("struct se_changed_row *")
     penalty, strikes = ffi.new("struct se_penalty_row[]", 1), ffi.new("struct se_strikes_row[]", 1)
     bursts = ffi.new("struct se_burst_row[]", BURSTS)
     for network, length in networks:
         source.network, source.length = network, length
-        count = lib.se_core_read_source(core, source, now, penalty, strikes, bursts, BURSTS)
+        count = lib.se_core_read_source(core, source, clock(), penalty, strikes, bursts, BURSTS)
         yield SourceState(
             network,
             length,

@@ -19,6 +19,7 @@ from sentry_engine.cores.interface import (
     BlockedNetwork,
     Burst,
     CoreCounters,
+    KnownNetworks,
     Penalty,
     Request,
     SourceState,
@@ -27,7 +28,7 @@ from sentry_engine.cores.interface import (
 )
 from sentry_engine.cores.native.blocks import BlockNumbers
 from sentry_engine.cores.native.calls import open_fast_calls
-from sentry_engine.cores.native.changes import ChangeMarks, read_states
+from sentry_engine.cores.native.changes import ChangeMarks, KnownRows, read_states
 from sentry_engine.cores.native.columns import REASON_CODES
 from sentry_engine.cores.native.library import ffi, lib
 from sentry_engine.cores.native.policies import BuiltPolicy, PolicySlots, list_hits
@@ -219,10 +220,15 @@ class NativeCore:
         row.first, row.last, row.count = burst.first, burst.last, burst.count
         lib.se_core_restore_burst(self._require_open(), row, now)
 
-    def take_changes(self, now: float, most: int) -> Iterator[SourceState] | None:
-        core = self._require_open()
-        changed = self._changes.take(core, now, most)
-        return None if changed is None else read_states(core, changed, now, self._read_penalty)
+    def take_changes(self, now: float, most: int) -> list[tuple[bytes, int]]:
+        return self._changes.take(self._require_open(), now, most)
+
+    def list_known(self, now: float, most: int) -> KnownNetworks:
+        rows = KnownRows(self._require_open(), now, most)
+        return KnownNetworks(rows, rows.left_out)
+
+    def read_networks(self, networks: Iterable[tuple[bytes, int]], clock: Callable[[], float]) -> Iterator[SourceState]:
+        return read_states(self._require_open(), networks, clock, self._read_penalty)
 
     def rule_hits(self) -> dict[str, int]:
         core = self._require_open()

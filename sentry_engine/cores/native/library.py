@@ -10,7 +10,7 @@ except ImportError as error:  # no silent fallback: a caller that wants the refe
         f"the engine's native core is not built ({error}): run `make build`, or ask for the reference core"
     ) from error
 
-CORE_ABI = 8  # SE_CORE_ABI that this code is written for
+CORE_ABI = 9  # SE_CORE_ABI that this code is written for
 
 if lib.se_core_abi() != CORE_ABI:
     raise ImportError(

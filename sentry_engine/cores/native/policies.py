@@ -112,6 +112,7 @@ class PolicySlots:
         self.in_force = new
         if old is not None:
             self._retired.append((before[0], old))
+            lib.se_core_compare_policies(self._core, old.policy, new.policy)
         self._take_late_hits()
         self._free_unread(RETIRE_SECONDS)
 

@@ -191,6 +191,8 @@ class ChangedRow(Protocol):
 
     network: Bytes | bytes
     length: int
+    is_source: int
+    in_penalty: int
 
 
 class CountersStruct(Protocol):

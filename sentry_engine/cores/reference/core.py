@@ -9,16 +9,28 @@ functions. The server never runs on this core: it holds one lock, and costs a hu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from threading import Lock
 
 from sentry_engine.addresses import mask, render_network
 from sentry_engine.cores.bulk import BulkDecisions
-from sentry_engine.cores.interface import BlockedNetwork, Burst, CoreCounters, Penalty, Request, Step, Strikes
+from sentry_engine.cores.interface import (
+    BlockedNetwork,
+    Burst,
+    ChangesUnknownError,
+    CoreCounters,
+    KnownNetworks,
+    Penalty,
+    Request,
+    SourceState,
+    Step,
+    Strikes,
+)
 from sentry_engine.cores.nanoseconds import bound, reached, until
 from sentry_engine.cores.plan import MAX_LIMIT_EVENTS, Entry, Limit, Plan, PlanError, Tier, find_source
 from sentry_engine.cores.reference.blocks import BlockIndex
+from sentry_engine.cores.reference.known_networks import list_known, read_networks
 from sentry_engine.cores.reference.penalties import PenaltyBox
 from sentry_engine.cores.reference.prefixes import PrefixIndex
 from sentry_engine.cores.reference.windows import (
@@ -143,8 +155,14 @@ class ReferenceCore(BulkDecisions):
             if self._still_counts(burst, now):
                 self._windows.restore_burst(burst, now)
 
-    def take_changes(self, now: float, most: int) -> None:
-        """This core notes no changes."""
+    def take_changes(self, now: float, most: int) -> list[tuple[bytes, int]]:  # noqa: ARG002 - it notes none
+        raise ChangesUnknownError("unsupported")
+
+    def list_known(self, now: float, most: int) -> KnownNetworks:
+        return list_known(self, now, most)
+
+    def read_networks(self, networks: Iterable[tuple[bytes, int]], clock: Callable[[], float]) -> Iterator[SourceState]:
+        return read_networks(self, networks, clock)
 
     def _still_counts(self, burst: Burst, now: float) -> bool:
         limit = find_limit(self._indexed, burst.network, burst.event) if self._indexed else None

@@ -303,6 +303,36 @@ uint32_t se_windows_take_ended(struct se_windows *windows, uint32_t number, uint
     return count;
 }
 
+static bool counts_alike(const struct se_limit *one, const struct se_limit *other)
+{
+    if (!one || !other)
+        return one == other;
+    return one->window == other->window && se_row_kind_for(one) == se_row_kind_for(other);
+}
+
+uint32_t se_windows_compare(struct se_windows *windows, se_limit_finder find_limit, const void *before, const void *after)
+{
+    uint32_t count = 0;
+
+    for (uint32_t number = 0; number < SE_WINDOW_SETS; number++) {
+        struct se_window_set *set = &windows->set[number];
+        if (!is_touched(windows, number))
+            continue;
+        se_spinlock_lock(&set->lock);
+        for (unsigned way = 0; way < WAYS; way++) {
+            const struct se_window_row *row = &set->row[way];
+            if (!row->used && !(set->told & 1u << way))
+                continue;
+            if (counts_alike(find_limit(before, se_row_address(row), row->event), find_limit(after, se_row_address(row), row->event)))
+                continue;
+            note_change(windows, set, way);
+            count++;
+        }
+        se_spinlock_unlock(&set->lock);
+    }
+    return count;
+}
+
 struct se_lost_networks *se_windows_lost(struct se_windows *windows)
 {
     return &windows->lost;

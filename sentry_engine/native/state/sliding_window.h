@@ -88,6 +88,12 @@ uint32_t se_windows_take_changed(struct se_windows *windows, uint32_t set, struc
  */
 uint32_t se_windows_take_ended(struct se_windows *windows, uint32_t set, uint64_t now, struct se_network out[SE_WINDOW_WAYS]);
 
+/*
+ * Notes a change of the rows that count otherwise under one policy than under another: the window of their event is another one or
+ * kept in another way, or only one of both policies limits it. Returns how many rows.
+ */
+uint32_t se_windows_compare(struct se_windows *windows, se_limit_finder find_limit, const void *before, const void *after);
+
 /* The sources of rows that had events when they were taken and were evicted since. They are not among the changed ones. */
 struct se_lost_networks *se_windows_lost(struct se_windows *windows);
 

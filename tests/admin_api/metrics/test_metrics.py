@@ -99,6 +99,19 @@ async def test_verdicts_logins_and_api_are_counted(server):
 
 
 @pytest.mark.asyncio
+async def test_saves_of_the_engine_state_are_counted_by_reason(server):
+    saves = server.services.state_saves
+    saves.observe("overflow", 1.5)
+    saves.observe("", 0.002)
+    saves.observe("", 0.002)
+    found = await scraped(server)
+    assert found["ocsentry_engine_state_saves_total", "overflow"] == 1
+    assert found["ocsentry_engine_state_saves_total", "changes"] == 2
+    assert found["ocsentry_engine_state_save_duration_seconds_sum", "whole"] == 1.5
+    assert found["ocsentry_engine_state_save_duration_seconds_bucket", "0.005", "changes"] == 2
+
+
+@pytest.mark.asyncio
 async def test_bytes_by_transport_never_fall(server, view):
     carried = Counters(rx_bytes=100, tx_bytes=200, dtls_rx_bytes=40, dtls_tx_bytes=200)
     server.sessions.add(view(counters=carried))

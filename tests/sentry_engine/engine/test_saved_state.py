@@ -140,14 +140,26 @@ def test_an_export_leaves_rows_that_were_never_used_unread(machine):
     assert len(engine.penalties()) == 1
 
 
-def test_an_export_without_blocks_has_the_rest(machine):
+def test_the_state_in_parts_is_the_state_but_for_blocks(machine):
     engine = machine.boot(limit(1), EARLIER_BOOT)
     machine.fail(SOURCE, 2)
+    machine.fail(OTHER, 1)
     engine.block("198.51.100.0/24", rule_id="block:1")
-    whole, rest = engine.export_state(), engine.export_state(with_blocks=False)
-    assert (len(whole.blocks), rest.blocks) == (1, ())
-    assert [source.network for source in rest.sources] == [source.network for source in whole.sources]
-    assert rest.penalties == whole.penalties
+    engine.detectors.learn_countries("ann", frozenset({"DE"}))
+    whole, parts = engine.export_state(), engine.take_state()
+    assert (parts.penalties, parts.sources, set(parts.users)) == (
+        {f"{SOURCE}/32"},
+        {f"{SOURCE}/32", f"{OTHER}/32"},
+        {"ann"},
+    )
+    penalties, sources, users = {}, {}, {}
+    for part in parts.changes:
+        penalties |= part.penalties
+        sources |= part.sources
+        users |= part.users
+    assert set(penalties.values()) == set(whole.penalties)
+    assert set(sources.values()) == set(whole.sources)
+    assert tuple(users.values()) == whole.users
 
 
 class TestStrikes:

@@ -367,7 +367,7 @@ class TestRefusals:
 
 
 def test_abi_of_the_library_is_the_one_asked_for():
-    assert lib.se_core_abi() == 8
+    assert lib.se_core_abi() == 9
 
 
 def test_request_object_and_plain_answer_agree(core, words):
