@@ -40,7 +40,7 @@ class Scheduler:
         control: ControlWorker,
         rule_expiry: RuleExpiry,
     ) -> None:
-        """``lock`` serialises all changes of the engine, which run on ``control``."""
+        """``lock`` serialises changes of the engine, and what they end. A plan is made without it."""
         self._engine = engine
         self._sessions = sessions
         self._events = events
@@ -64,8 +64,8 @@ class Scheduler:
 
     async def apply_due(self) -> int:
         """Apply due schedules. Returns how many sessions that disconnected."""
+        changed = await self._control.run(self._engine.refresh)
         async with self._lock:
-            changed = await self._control.run(self._engine.refresh)
             cut = len(await self._sessions.reassess()) if changed or self._engine.policy.user_rules else 0
         if changed:
             self._events.emit(ApiEvent.SCHEDULE_CHANGED, sessions_cut=cut)

@@ -6,7 +6,7 @@ commit fails, the engine gets the earlier policy back. When a change returns, it
 session that it refuses has been disconnected. Changes run on threads of their own (``workers``), and wait for no trial.
 
 A second lock serialises what changes the engine, blocks included. It is never held while the store is waited for, or
-rules are read and checked: neither holds up a block. A block waits for the swap of a policy, which makes its plan.
+rules are read, checked and compiled: none of these holds up a block, only the swap of a plan that is ready.
 """
 
 from __future__ import annotations

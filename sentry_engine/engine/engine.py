@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from threading import RLock
 from typing import Self
 
@@ -27,23 +28,22 @@ from sentry_engine.engine.decision_log import DecisionLog
 from sentry_engine.engine.event_names import BUILTIN_NUMBERS, LOGIN_EVENTS, EventName, EventNames
 from sentry_engine.engine.explanation import Explanation, add_user_step
 from sentry_engine.engine.in_force import InForce
-from sentry_engine.engine.leases import AdmissionRefused, ClientLimits, Lease, LeaseTable
+from sentry_engine.engine.leases import ClientLimits, Lease, LeaseTable, refuse_admission
 from sentry_engine.engine.logins import check_user_rules, decide_connected, observe_login, settle_failures
 from sentry_engine.engine.penalties import clear_penalties
+from sentry_engine.engine.prepared_policy import PreparedPolicy, prepare_policy
 from sentry_engine.engine.saved_state import SavedPenalty, SavedSource, State
 from sentry_engine.engine.state_changes import ChangeTaker, StateChanges, WholeState, take_whole
 from sentry_engine.engine.unpaid_failures import UnpaidFailures
 from sentry_engine.gc_pause import collector_paused
-from sentry_engine.policy.compiler import CompileSettings, compile_policy
+from sentry_engine.policy.compiler import CompileSettings
 from sentry_engine.policy.policy import Policy
 from sentry_engine.prefixes import Prefixes
 from sentry_engine.rules.model import PrefixRule
-from sentry_engine.rules.user_rules import REFUSAL_TEXTS, limit_of
+from sentry_engine.rules.user_rules import limit_of
 from sentry_engine.verdict import INVALID, Action, Event, Reason, Verdict, write_word
 
 INVALID_WORD = write_word(INVALID.action, INVALID.reason)
-INVALID_TEXT = "The request cannot be understood."
-REFUSED_TEXT = "Access from this address is not allowed at present."
 
 Clock = Callable[[], float]
 
@@ -84,7 +84,7 @@ class Engine:
         self.detectors = DetectorSet()
         self._unpaid = UnpaidFailures()
         self._changes = ChangeTaker()
-        self._version = 0
+        self._version = self._policy_version = 0
         self._next_change: float | None = None
         self._events = EventNames()
         self._numbers = BUILTIN_NUMBERS
@@ -120,27 +120,32 @@ class Engine:
         with self._lock:
             by_id, changed = self._blocks.by_id, self._journal.since(since)
             blocks = dict(by_id) if changed is None else {rule_id: by_id.get(rule_id) for rule_id in changed}
-            offset, never_block = self._offset, self._never_block
-            return InForce(
-                self._version, self._policy_version, self._policy, offset, never_block, blocks, changed is None
-            )
+            ruled = self._policy_version, self._policy, self._offset, self._never_block
+            return InForce(self._version, *ruled, blocks, changed is None)
 
-    def swap(self, policy: Policy) -> None:
+    def prepare(self, policy: Policy) -> PreparedPolicy:
+        """Compile ``policy`` for ``swap`` while blocks and decisions go on. Raises ``PlanError``."""
+        moment = self._wall_clock(), self._clock_offset()
+        with self._lock:
+            settings = CompileSettings(*moment, self._default, self._never_block, self._events.custom_labels)
+            (ruled, tables), follows = self._cores.prepare(policy), self._policy_version
+        return prepare_policy(policy, ruled, tables, settings, follows)
+
+    def swap(self, policy: Policy | PreparedPolicy) -> None:
         """Put ``policy`` in force at once. Counters, penalties, blocks and leases stay.
 
         Raises ``PlanError``; then the previous policy stays in force.
         """
+        ready = policy if isinstance(policy, PreparedPolicy) else self.prepare(policy)
         with self._lock, collector_paused():
-            offset, wall_now = self._clock_offset(), self._wall_clock()
-            settings = CompileSettings(wall_now, offset, self._default, self._never_block, self._events.custom_labels)
-            ruled, routed = self._cores.prepare(policy)
-            plan = compile_policy(ruled, settings, version=self._version + 1)
-            texts, next_change = policy.texts(), policy.next_change(wall_now)
-            self._core = self._cores.publish(plan, routed)
-            self._policy, self._plan, self._offset = policy, plan, offset
+            if ready.follows != self._policy_version:
+                ready = self.prepare(ready.policy)
+            plan = replace(ready.plan, version=self._version + 1)
+            self._core = self._cores.publish(plan, ready.tables)
+            self._policy, self._plan, self._offset = ready.policy, plan, ready.clock_offset
             self._version = self._policy_version = plan.version
-            self._texts, self._next_change = texts, next_change
-            self.detectors.set_thresholds(policy.detectors or Thresholds())
+            self._texts, self._next_change = ready.texts, ready.next_change
+            self.detectors.set_thresholds(ready.policy.detectors or Thresholds())
             self._events = EventNames(plan.event_labels)
             self._numbers = self._events.numbers
 
@@ -150,10 +155,14 @@ class Engine:
         Call every few seconds, since cores know no calendar. Costs little when no schedule is due.
         """
         with self._lock:
-            due = self._next_change is not None and self._wall_clock() >= self._next_change
-            if due:
-                self.swap(self._policy)
-            return due
+            policy, due = self._policy, self._next_change
+        if due is None or self._wall_clock() < due:
+            return False
+        ready = self.prepare(policy)
+        with self._lock:
+            if is_current := self._policy is policy:  # another one was compiled by a later clock
+                self.swap(ready)
+            return is_current
 
     # -- decisions
 
@@ -185,9 +194,7 @@ class Engine:
         if user is None and self.decisions is None and port is None and local_port is None and protocol is None:
             return self._core.answer(address, number, moment, verified)
         source, target, number_of_protocol = port or 0, local_port or 0, protocol or 0
-        if (source or target or number_of_protocol) and not all(
-            0 <= n <= 65_535 for n in (source, target, number_of_protocol)
-        ):
+        if not 0 <= source | target | number_of_protocol <= 65_535:  # each has 16 bits
             return INVALID
         try:
             request = Request(pack_address(address), number, moment, source, target, number_of_protocol, verified)
@@ -412,24 +419,18 @@ class Engine:
         try:
             request = Request(pack_address(address), Event.SESSION_START, moment)
         except AddressError:
-            raise AdmissionRefused(INVALID, INVALID_TEXT) from None
+            raise refuse_admission(INVALID) from None
         if not is_time(moment):
-            raise AdmissionRefused(INVALID, INVALID_TEXT)
+            raise refuse_admission(INVALID)
         belongs, known = tuple(groups), restored or self._leases.find(user, session)
         verdict = decide_connected(self._core, request) if known else self._decide_and_log(request, user, belongs)
         if known and verdict.accepted:
             verdict = self._check_user(user, belongs, request) or verdict
         if not verdict.accepted:
-            raise AdmissionRefused(verdict, REFUSAL_TEXTS.get(verdict.reason, REFUSED_TEXT))
-        return self._leases.admit(
-            user,
-            render_address(request.address),
-            now=moment,
-            groups=belongs,
-            device=device,
-            limit=limit_of(self._policy.user_rules, user, belongs) if limit is None else limit,
-            session=session,
-        )
+            raise refuse_admission(verdict)
+        source = render_address(request.address)
+        most = limit_of(self._policy.user_rules, user, belongs) if limit is None else limit
+        return self._leases.admit(user, source, now=moment, groups=belongs, device=device, limit=most, session=session)
 
     def release(self, lease: Lease) -> bool:
         """End a lease. Returns whether this call did. A repeated call or an older generation changes nothing."""

@@ -16,9 +16,12 @@ from itertools import count
 from threading import Lock
 
 from sentry_engine.records import dataclass
+from sentry_engine.rules.user_rules import REFUSAL_TEXTS
 from sentry_engine.verdict import Action, Reason, Verdict
 
 ID_PREFIX = "lease-"
+TEXTS = REFUSAL_TEXTS | {Reason.INVALID_REQUEST: "The request cannot be understood."}
+REFUSED_TEXT = "Access from this address is not allowed at present."
 
 
 class OnExcess(StrEnum):
@@ -76,6 +79,11 @@ class AdmissionRefused(Exception):  # noqa: N818  # the name says what happened
         self.verdict = verdict
         self.text = text
         super().__init__(text)
+
+
+def refuse_admission(verdict: Verdict) -> AdmissionRefused:
+    """With the text for users that fits ``verdict``."""
+    return AdmissionRefused(verdict, TEXTS.get(verdict.reason, REFUSED_TEXT))
 
 
 class LeaseTable:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from admin_api.store import Store, UnitOfWork
     from admin_api.workers import ControlWorker
     from sentry_engine import Engine, Policy
+    from sentry_engine.engine.prepared_policy import PreparedPolicy
     from sentry_engine.policy.rule_files import RuleFile
     from vpn_frontend.ports import EventSink
 
@@ -119,10 +120,15 @@ class PolicyState:
         """Raises ``PolicyError``."""
         return NewPolicy(await self.control.run(self.loader_of(files, documents)), files)
 
-    async def put_in_force(self, new: NewPolicy) -> None:
+    async def prepare(self, new: NewPolicy) -> PreparedPolicy:
+        """Make the plan, which takes the time of a change, while blocks go on. Raises ``PlanError``."""
+        return await self.control.run(self.engine.prepare, new.policy)
+
+    async def put_in_force(self, new: NewPolicy, prepared: PreparedPolicy | None = None) -> None:
         """Raises ``PlanError``; then the earlier policy stays."""
+        ready = prepared or await self.prepare(new)
         async with self.engine_lock:
-            await self.control.run(self.engine.swap, new.policy)
+            await self.control.run(self.engine.swap, ready)
             self._swaps += 1
             self.policy, self.files = new.policy, new.files
             self.loaded_at = self.clock.wall()
@@ -145,6 +151,7 @@ class PolicyState:
         Returns the number of the revision; ``None`` if the policy is the one in force already.
         """
         before = NewPolicy(self.policy, self.files)
+        prepared = await self.prepare(new)  # a block is written meanwhile, too
         proposal = await self.rollout.agree(plan)
         complete = False
         try:
@@ -152,7 +159,7 @@ class PolicyState:
                 await write(unit)
                 row = await note_revision(unit, note, new.files, edits)
                 await self.rollout.seal(unit, proposal, None if row is None else row.number)
-                await self.put_in_force(new)
+                await self.put_in_force(new, prepared)
                 complete = True
         except BaseException:
             if self.policy is not before.policy:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import threading
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -228,6 +229,34 @@ class TestReload:
             assert report.valid
             assert enforcement.status().failure is None
             assert enforcement.engine.explain(INSIDE).verdict.rule_id == "good"
+
+    @pytest.mark.parametrize("change", ["reload", "rule"])
+    async def test_a_block_is_in_force_and_stored_while_a_plan_is_made(self, enforcing, store, monkeypatch, change):
+        async with enforcing() as enforcement:
+            prepare, reached, release = enforcement.engine.prepare, threading.Event(), threading.Event()
+
+            def hold(policy):
+                reached.set()
+                assert release.wait(TIMEOUT)
+                return prepare(policy)
+
+            monkeypatch.setattr(enforcement.engine, "prepare", hold)
+            rule = RuleChange("mine", {"id": "mine", "type": "blacklist", "remote_addr": "203.0.113.0/24"}, "me")
+            changing = asyncio.create_task(
+                enforcement.reload() if change == "reload" else enforcement.change_rule(rule)
+            )
+            try:
+                assert await asyncio.to_thread(reached.wait, TIMEOUT)
+                async with asyncio.timeout(TIMEOUT):
+                    await enforcement.add_block(INSIDE, "", None, "me")
+                    async with store.read() as unit:
+                        assert [block.cidr for block in await unit.blocks.read_all()] == [f"{INSIDE}/32"]
+                assert not enforcement.engine.decide("connect", INSIDE).accepted
+                assert not changing.done()
+            finally:
+                release.set()
+                await changing
+            assert not enforcement.engine.decide("connect", INSIDE).accepted
 
     async def test_blocks_outlive_it(self, enforcing):
         async with enforcing() as enforcement:
