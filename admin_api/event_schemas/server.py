@@ -119,13 +119,13 @@ class StateSavedWhole(EventFields):
         "policy gave an event's number to another one), `failure`.",
         examples=["overflow"],
     )
-    sources: int = Field(examples=[65536])
-    seconds: float = Field(examples=[1.2])
+    sources: int = Field(description="Sources that were written.", examples=[65536])
+    seconds: float = Field(description="Duration of the save.", examples=[1.2])
 
 
 @event("state_not_restored")
 class StateNotRestored(EventFields):
-    rows: int = Field(examples=[3])
+    rows: int = Field(description="Rows that were left out.", examples=[3])
     error: str = Field(description="Of the first row.", examples=["'moved' is not a valid Reason"])
 
 
