@@ -76,18 +76,18 @@ class KnownRows:
 
 
 def read_states(
-    core: CorePointer,
+    open_core: Callable[[], CorePointer],
     networks: Iterable[tuple[bytes, int]],
     clock: Callable[[], float],
     read_penalty: Callable[[PenaltyRow], Penalty],
 ) -> Iterator[SourceState]:
-    """What is known of each network by the ``clock``."""
+    """What is known of each network by the ``clock``. ``open_core`` raises ``RuntimeError`` once the core is closed."""
     source = ffi.new("struct se_changed_row *")
     penalty, strikes = ffi.new("struct se_penalty_row[]", 1), ffi.new("struct se_strikes_row[]", 1)
     bursts = ffi.new("struct se_burst_row[]", BURSTS)
     for network, length in networks:
         source.network, source.length = network, length
-        count = lib.se_core_read_source(core, source, clock(), penalty, strikes, bursts, BURSTS)
+        count = lib.se_core_read_source(open_core(), source, clock(), penalty, strikes, bursts, BURSTS)
         yield SourceState(
             network,
             length,

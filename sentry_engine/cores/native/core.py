@@ -228,7 +228,7 @@ class NativeCore:
         return KnownNetworks(rows, rows.left_out)
 
     def read_networks(self, networks: Iterable[tuple[bytes, int]], clock: Callable[[], float]) -> Iterator[SourceState]:
-        return read_states(self._require_open(), networks, clock, self._read_penalty)
+        return read_states(self._require_open, networks, clock, self._read_penalty)
 
     def rule_hits(self) -> dict[str, int]:
         core = self._require_open()

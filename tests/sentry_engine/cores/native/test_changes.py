@@ -146,3 +146,11 @@ def test_all_that_is_known_is_what_the_lists_say(core, words, most):
         for one, other in states:
             assert (one.penalty, one.strikes) == (other.penalty, other.strikes)
             assert Counter(one.bursts) == Counter(other.bursts)
+
+
+def test_nothing_is_read_of_a_core_that_was_closed_meanwhile(core):
+    states = core.read_networks([(bytes(16), 128)] * 3, lambda: 1.0)
+    next(states)
+    core.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        next(states)
